@@ -1,0 +1,132 @@
+"""How tokens travel: a header of our own, two cookies an event, or a bearer credential.
+
+Pure functions on raw header lists. A backend's own `Authorization` is never judged, never removed.
+"""
+
+import base64
+import binascii
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TypeAlias
+
+from gateway.domain.claims import PASS_TYP, QUEUE_TYP
+from gateway.domain.positions import EventId
+
+RawHeaders: TypeAlias = Sequence[tuple[bytes, bytes]]
+
+TOKEN_HEADER = b"queue-token"
+
+_OUR_TYPS = frozenset({QUEUE_TYP, PASS_TYP})
+_BEARER = re.compile(rb"bearer[ ]+([A-Za-z0-9_.=-]+)", re.IGNORECASE)
+_HEADER_SEGMENT_BYTES = 512
+_OUR_COOKIE = re.compile(rb"(?:__Host-)?(?:queue|pass)-([a-z0-9][a-z0-9-]{0,62})")
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """The distinct tokens that a request carries for one event, in no order of trust."""
+
+    queue: tuple[bytes, ...] = ()
+    passes: tuple[bytes, ...] = ()
+    unreadable: bool = False
+
+    @property
+    def ambiguous(self) -> bool:
+        """Whether two different tokens of one kind came along: nobody can say which is meant."""
+        return len(self.queue) > 1 or len(self.passes) > 1
+
+
+def cookie_names(event: EventId, *, secure: bool) -> tuple[bytes, bytes]:
+    """Return the names of the queue token's and the pass's cookie.
+
+    `__Host-` binds a cookie to this host over TLS (RFC 6265bis, section 4.1.3.2); browsers refuse the
+    prefix over plain http.
+    """
+    prefix = b"__Host-" if secure else b""
+    return prefix + b"queue-" + event.encode(), prefix + b"pass-" + event.encode()
+
+
+def carried_tokens(headers: RawHeaders, event: EventId, *, secure: bool) -> Carried:
+    """Collect the tokens of ours that a request carries for `event`."""
+    found: dict[bytes, str | None] = {}
+    names = None
+    for name, value in headers:
+        if name == b"cookie":
+            names = names or cookie_names(event, secure=secure)
+            for cookie, content in parse_cookies(value):
+                if cookie in names:
+                    found[content] = typ_of(content)
+        elif name == TOKEN_HEADER:
+            if value.strip(b" \t"):
+                found[value.strip(b" \t")] = typ_of(value.strip(b" \t"))
+        elif name == b"authorization" and (bearer := bearer_token(value)) is not None:
+            found[bearer] = typ_of(bearer)
+    if not found:
+        return _NOTHING
+    return Carried(
+        queue=tuple(token for token, typ in found.items() if typ == QUEUE_TYP),
+        passes=tuple(token for token, typ in found.items() if typ == PASS_TYP),
+        unreadable=any(typ is None for typ in found.values()),
+    )
+
+
+_NOTHING = Carried()
+
+
+def bearer_token(value: bytes) -> bytes | None:
+    """Return the token of an `Authorization` field if it is one of ours (RFC 6750, section 2.1)."""
+    match = _BEARER.fullmatch(value.strip(b" \t"))
+    if match is None or typ_of(match[1]) is None:
+        return None
+    return match[1]
+
+
+def typ_of(token: bytes) -> str | None:
+    """Return a token's `typ` when it is one of our two. Says nothing about genuineness."""
+    head, dot, _ = token.partition(b".")
+    if not dot or len(head) > _HEADER_SEGMENT_BYTES:
+        return None
+    return _typ_of_head(head)
+
+
+# A ring has a few keys, so honest headers are a handful of byte strings; the bound is for the others.
+@lru_cache(maxsize=256)
+def _typ_of_head(head: bytes) -> str | None:
+    try:
+        header = json.loads(base64.urlsafe_b64decode(head + b"=" * (-len(head) % 4)))
+    except (binascii.Error, ValueError, RecursionError):
+        return None
+    typ = header.get("typ") if isinstance(header, dict) else None
+    return typ if isinstance(typ, str) and typ in _OUR_TYPS else None
+
+
+def parse_cookies(value: bytes) -> Iterable[tuple[bytes, bytes]]:
+    """Split a Cookie field as RFC 6265, section 5.4 writes it; quotes and escapes mean nothing."""
+    for part in value.split(b";"):
+        name, equals, content = part.strip(b" \t").partition(b"=")
+        if equals and name:
+            yield name, content
+
+
+def without_our_cookies(value: bytes, events: Iterable[EventId]) -> bytes:
+    """Return a Cookie field without our cookies of `events`; the rest is kept to the byte."""
+    ours = {event.encode() for event in events}
+
+    def is_ours(part: bytes) -> bool:
+        match = _OUR_COOKIE.fullmatch(part.strip(b" \t").partition(b"=")[0])
+        return match is not None and match[1] in ours
+
+    parts = value.split(b";")
+    kept = [part for part in parts if not is_ours(part)]
+    if len(kept) == len(parts):
+        return value
+    return b";".join(kept).lstrip(b" \t")
+
+
+def is_queue_header(name: bytes) -> bool:
+    """Whether a field name is `Queue-*` in any spelling that some server reads as that."""
+    folded = name.lower().replace(b"_", b"-").replace(b".", b"-")
+    return folded.startswith(b"queue-")

@@ -1,0 +1,119 @@
+"""An event's states, the rules that an operator sets for it, and what a gateway knows of it."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from gateway.domain.draw import Draw
+from gateway.domain.holes import NO_HOLES, Holes
+from gateway.domain.positions import EventId, Generation, Position, ServedUpTo, Turn
+
+NO_LIMIT = 0
+"""For `max_sessions`: the backend carries whatever comes."""
+
+FOR_THE_TOKENS_LIFE = -1
+"""For `late_for_s`: a late token is seated for as long as it is valid."""
+
+
+class EventState(StrEnum):
+    SCHEDULED = "scheduled"
+    OPEN = "open"
+    PAUSED = "paused"
+    CLOSED = "closed"
+    SUSPENDED = "suspended"
+    BYPASS = "bypass"
+    DELETED = "deleted"
+
+
+@dataclass(frozen=True, slots=True)
+class EventPolicy:
+    """What an operator decides for an event. Lengths are whole seconds.
+
+    Attributes:
+        window_s: How long a turn that has come may be claimed.
+        session_s: How long one pass lasts.
+        max_sessions: The most sessions at one time; `NO_LIMIT` for none.
+        headroom: How far the pointer may run ahead of `issued`.
+        late_for_s: How long after its window a token is still seated; `FOR_THE_TOKENS_LIFE`.
+        extend_times: How often a visitor may lengthen a session.
+        extend_s: By how much, counted from the moment of asking.
+        finish_grace_s: How long `finish` paths still admit a pass after its end.
+        token_life_s: How long a queue token lives where no `closes_at` is set.
+        closes_at: Unix seconds at which the event is meant to close; tokens live 24 h longer.
+        one_place_per_sub: Whether one visitor named by a voucher gets one position only.
+        voucher_required: Whether a join must carry a voucher.
+        draw: Whether who joins before the opening is drawn.
+    """
+
+    window_s: int = 900
+    session_s: int = 600
+    max_sessions: int = NO_LIMIT
+    headroom: int = 0
+    late_for_s: int = FOR_THE_TOKENS_LIFE
+    extend_times: int = 1
+    extend_s: int = 600
+    finish_grace_s: int = 600
+    token_life_s: int = 7 * 86_400
+    closes_at: int = 0
+    one_place_per_sub: bool = False
+    voucher_required: bool = False
+    draw: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """One coalesced movement of the pointer.
+
+    Attributes:
+        turn: The pointer after it.
+        active_ms: The event clock when it was made.
+        people: Turns outside holes that this movement let in.
+    """
+
+    turn: int
+    active_ms: int
+    people: int
+
+
+@dataclass(frozen=True, slots=True)
+class EventSnapshot:
+    """What one gateway knows of one event, as of one good read of the ledger.
+
+    Attributes:
+        active_ms: The event clock, which runs only while claims can be served.
+        claims_frozen: Whether a pause stops claims too (the default) or releases only.
+        updated_at_ms: The ledger's wall clock at the last change that visitors can see.
+        read_at_s: This process's monotonic clock when the ledger was last read well.
+        ended: Positions whose session was ended early, with the Unix second their pass dies.
+    """
+
+    event: EventId
+    state: EventState
+    generation: Generation
+    issued: int
+    served_up_to: ServedUpTo
+    policy: EventPolicy
+    active_ms: int
+    active_sessions: int
+    claims: int
+    read_at_s: float
+    updated_at_ms: int
+    claims_frozen: bool = True
+    message: str = ""
+    holes: Holes = NO_HOLES
+    draw: Draw | None = None
+    releases: tuple[Release, ...] = ()
+    ceiling: int = 0
+    ended: dict[Position, int] = field(default_factory=dict)
+
+    @property
+    def waiting(self) -> int:
+        """How many turns outside holes have been handed out and not let in."""
+        return self.holes.occupied_between(self.served_up_to, self.issued)
+
+
+def turn_of(position: Position, head_start: int, draw: Draw | None) -> Turn | None:
+    """Return the turn of a position, or None while its draw has not been held."""
+    drawn = Turn(position) if draw is None else draw.turn_of(position)
+    if drawn is None:
+        return None
+    return Turn(max(1, drawn - head_start))
