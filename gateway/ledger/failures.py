@@ -1,0 +1,133 @@
+"""Turns what the client library raises into our own errors. Nothing of redis-py passes this module."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from redis.exceptions import (
+    AuthenticationError,
+    AuthorizationError,
+    BusyLoadingError,
+    MaxConnectionsError,
+    NoPermissionError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+)
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from gateway.errors import (
+    Conflict,
+    EventGone,
+    GatewayError,
+    GenerationOver,
+    LedgerUnavailable,
+    StateLost,
+)
+
+_STATE_ADVICE = {
+    "scheduled": "The event is not open yet. Open it first: gateway event open EVENT",
+    "paused": "The event is paused. Resume it first: gateway event resume EVENT",
+    "closed": "The event is closed.",
+    "open": "The event is open already.",
+    "bypass": "The gate stands open (bypass). End it first: gateway event open EVENT",
+}
+
+_CAUSES: tuple[tuple[type[RedisError], str, str], ...] = (
+    (
+        ReadOnlyError,
+        "read-only",
+        "the server is a read-only replica; the URL must name the primary",
+    ),
+    (NoPermissionError, "no-permission", "the ledger's user lacks a right that its scripts need"),
+    (AuthenticationError, "no-permission", "the server refused the ledger's user or password"),
+    (AuthorizationError, "no-permission", "the server refused the ledger's user"),
+    (OutOfMemoryError, "out-of-memory", "the server is at its maxmemory"),
+    (BusyLoadingError, "loading", "the server is still loading its data"),
+    (MaxConnectionsError, "pool-exhausted", "every connection to the ledger is in use"),
+    (RedisTimeoutError, "timeout", "the ledger did not answer in time"),
+    (RedisConnectionError, "unreachable", "the ledger cannot be reached"),
+)
+
+# Replies that redis-py has no class for.
+_WORDS = {
+    "NOREPLICAS": ("no-replicas", "the server has too few replicas to accept writes"),
+    "MASTERDOWN": ("unreachable", "the replica has lost its primary"),
+    "CLUSTERDOWN": ("unreachable", "the cluster is down"),
+    "MISCONF": ("disk", "the server cannot save to its disk and accepts no writes"),
+    "NOAUTH": ("no-permission", "the server asks for a password"),
+    "NOPERM": ("no-permission", "the ledger's user lacks a right that its scripts need"),
+    "OOM": ("out-of-memory", "the server is at its maxmemory"),
+    "READONLY": ("read-only", "the server is a read-only replica; the URL must name the primary"),
+    "LOADING": ("loading", "the server is still loading its data"),
+    "BUSY": ("busy", "the server is running a script that does not end"),
+}
+
+
+class Fenced(LedgerUnavailable):
+    """The server changed between a raise and its commit; raising again finds the new one."""
+
+    def __init__(self) -> None:
+        super().__init__("fenced", "the server changed while the ceiling was raised")
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Raise our own errors in place of redis-py's, socket errors and time-outs."""
+    try:
+        yield
+    except ResponseError as exc:
+        raise _from_reply(exc) from exc
+    except RedisError as exc:
+        raise _from_client(exc) from exc
+    except TimeoutError as exc:
+        raise LedgerUnavailable("timeout", "the ledger did not answer in time") from exc
+    except OSError as exc:
+        raise LedgerUnavailable("unreachable", "the ledger cannot be reached") from exc
+
+
+def _from_client(exc: RedisError) -> LedgerUnavailable:
+    for kind, cause, detail in _CAUSES:
+        if isinstance(exc, kind):
+            return LedgerUnavailable(cause, detail)
+    return LedgerUnavailable("error", type(exc).__name__)
+
+
+def _from_script(word: str, detail: str) -> GatewayError | None:
+    """Return what an error word of the prelude means, or None for any other."""
+    match word:
+        case "LOST":
+            return StateLost(f"the event's {detail} is missing or unreadable")
+        case "LAYOUT":
+            return LedgerUnavailable(
+                "layout", f"the event was written in state layout {detail}; upgrade this gateway"
+            )
+        case "GONE":
+            return EventGone("the event was deleted")
+        case "STATE":
+            return Conflict(_STATE_ADVICE.get(detail, f"The event is {detail}."))
+        case "GENERATION":
+            return GenerationOver("the token belongs to an earlier generation of the queue")
+        case "CONFLICT":
+            return Conflict(f"This request id was used before for another release ({detail}).")
+        case "FENCED":
+            return Fenced()
+        case _:
+            return None
+
+
+def _from_reply(exc: ResponseError) -> GatewayError:
+    word, _, detail = str(exc).partition(" ")
+    ours = _from_script(word, detail)
+    if ours is not None:
+        return ours
+    if word == "WRONGTYPE":
+        return StateLost("a key of the event holds a wrong type")
+    if isinstance(exc, NoPermissionError | ReadOnlyError | OutOfMemoryError):
+        return _from_client(exc)
+    # The word stands first, or behind what the server says of the script it happened in.
+    for known, (cause, advice) in _WORDS.items():
+        if known in str(exc):
+            return LedgerUnavailable(cause, advice)
+    return LedgerUnavailable("error", "the server refused a command")

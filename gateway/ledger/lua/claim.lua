@@ -1,0 +1,84 @@
+-- Exchange a turn that has come for a session, once; repeating it finds the same session.
+--
+-- KEYS[1..8]  see prelude
+-- KEYS[9]     claimed  bitmap: which positions of this range have had their session
+-- ARGV[1]     generation, ARGV[2] position, ARGV[3] turn, ARGV[4] clk of the token
+-- ARGV[5]     the position's bit in KEYS[9]
+-- ARGV[6]     1 to only ask: nothing is opened, and `claimable` takes the place of a new `seated`
+--
+-- Returns strings: an outcome (seated, claimable, not-yet, full, ended, missed, closed), the session's end in
+-- Unix seconds, 1 when this call opened it.
+
+local e, err = load_event()
+if err then
+    return err
+end
+local position, turn, clk = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+if ARGV[1] ~= int(e.generation) then
+    return fail('GENERATION', int(e.generation))
+end
+tick(e)
+
+-- The session first: who holds one is answered whatever became of the window meanwhile.
+local session = redis.call('ZSCORE', KEYS[5], position)
+if session then
+    save(e)
+    return {'seated', int(wall_s(e, tonumber(session))), '0'}
+end
+if redis.call('GETBIT', KEYS[9], ARGV[5]) == 1 then
+    save(e)
+    return {'ended', '0', '0'}
+end
+if e.state == 'scheduled' or turn > e.served then
+    save(e)
+    return {e.state == 'closed' and 'closed' or 'not-yet', '0', '0'}
+end
+if not serves_claims(e) then
+    save(e)
+    return {'not-yet', '0', '0'}
+end
+
+-- The window counts from the later of the release and the visitor's own join. A release that is no
+-- longer recorded is one whose window, lateness included, is over.
+local released = redis.call('ZRANGEBYSCORE', KEYS[4], int(turn), '+inf', 'LIMIT', 0, 1)[1]
+local released_ms = released and tonumber(string.match(released, '^(%d+)')) or e.active_ms
+local late = false
+if turn <= e.windows_ended_to then
+    late = clk + e.window_ms < e.active_ms
+    if late and e.late_for_ms >= 0 then
+        save(e)
+        return {'missed', '0', '0'}
+    end
+else
+    local over = e.active_ms - math.max(released_ms, clk) - e.window_ms
+    late = over > 0
+    if late and e.late_for_ms >= 0 and over > e.late_for_ms then
+        save(e)
+        return {'missed', '0', '0'}
+    end
+end
+if late and e.state == 'closed' then
+    save(e)
+    return {'closed', '0', '0'}
+end
+if at_limit(e) then
+    save(e)
+    return {'full', '0', '0'}
+end
+
+if ARGV[6] == '1' then
+    save(e)
+    return {'claimable', '0', '0'}
+end
+
+local end_ms = e.ledger_ms + e.session_ms
+redis.call('ZADD', KEYS[5], int(end_ms), position)
+redis.call('SETBIT', KEYS[9], ARGV[5], 1)
+e.claims = e.claims + 1
+if late then
+    e.late = e.late + 1
+end
+e.active = e.active + 1
+settle_running(e)
+save(e)
+return {'seated', int(wall_s(e, end_ms)), '1'}

@@ -1,0 +1,32 @@
+-- Read the event as of now; every gateway does so once a second, which also keeps the clocks running.
+--
+-- KEYS[1..8]  see prelude
+-- ARGV[1]     id of the last ended session that the caller knows, or '-'
+-- ARGV[2]     generation that the caller knows, or ''
+--
+-- Returns a list: scalars as strings, then the policy (flat), the releases, the ended sessions
+-- (position, until, …) and the id of the newest of them.
+
+local e, err = load_event()
+if err then
+    return err
+end
+tick(e)
+save(e)
+local since = (ARGV[1] ~= '-' and ARGV[2] == int(e.generation)) and '(' .. ARGV[1] or '-'
+local ended, newest = {}, since == '-' and '-' or ARGV[1]
+for _, entry in ipairs(redis.call('XRANGE', KEYS[7], since, '+')) do
+    newest = entry[1]
+    ended[#ended + 1] = entry[2][2]
+    ended[#ended + 1] = entry[2][4]
+end
+return {
+    int(now), int(e.generation), e.state, int(e.issued), int(e.served), int(e.ceiling),
+    int(e.active_ms), int(e.active), int(e.claims), int(e.late), int(e.updated_at), e.message,
+    e.claims_frozen and '1' or '0', format_holes(e.holes), e.draw_hash,
+    -- A seed that is shown before the opening could be ground for a good number.
+    e.draw_count ~= '' and e.draw_seed or '', e.draw_count,
+    redis.call('HGETALL', KEYS[6]),
+    redis.call('ZRANGE', KEYS[4], -128, -1),
+    ended, newest,
+}

@@ -1,0 +1,93 @@
+-- Move the pointer forward, never back, never past issued plus headroom.
+--
+-- KEYS[1..8]  see prelude
+-- KEYS[9]     record of this request id
+-- ARGV[1]     'by' (people) or 'to' (a turn)
+-- ARGV[2]     how many, or which turn
+-- ARGV[3]     1 for a dry run
+-- ARGV[4]     1 when there is a request id
+-- ARGV[5]     how long a request id is remembered, ms
+--
+-- Returns strings: before, after, people, 1 when capped, 1 when this id had been carried out. Turns
+-- inside holes belong to nobody: they are not counted and the pointer crosses them for free.
+
+local e, err = load_event()
+if err then
+    return err
+end
+local mode, amount, dry_run, has_id = ARGV[1], tonumber(ARGV[2]), ARGV[3] == '1', ARGV[4] == '1'
+if has_id then
+    local record = redis.call('GET', KEYS[9])
+    if record then
+        local generation, asked, before, after, people, capped =
+            string.match(record, '^(%d+) (%S+) (%d+) (%d+) (%d+) (%d)$')
+        if generation == int(e.generation) then
+            if asked ~= mode .. ':' .. ARGV[2] then
+                return fail('CONFLICT', asked)
+            end
+            return {before, after, people, capped, '1'}
+        end
+    end
+end
+if e.state ~= 'open' then
+    return fail('STATE', e.state)
+end
+tick(e)
+
+local function skip_holes(turn)
+    for _, hole in ipairs(e.holes) do
+        if turn >= hole[1] - 1 and turn < hole[2] then
+            turn = hole[2]
+        end
+    end
+    return turn
+end
+
+local function forward(from, people)
+    local turn = from
+    for _, hole in ipairs(e.holes) do
+        if hole[2] > turn then
+            local before_hole = math.max(hole[1] - 1 - turn, 0)
+            if people < before_hole then
+                break
+            end
+            people = people - before_hole
+            turn = hole[2]
+        end
+    end
+    return turn + people
+end
+
+local cap = e.issued + e.headroom
+local before = e.served
+local target = mode == 'by' and forward(before, amount) or skip_holes(amount)
+local after = math.max(before, skip_holes(math.min(target, cap)))
+local people = occupied_between(e, before, after)
+local capped = target > cap and '1' or '0'
+if dry_run then
+    return {int(before), int(after), int(people), capped, '0'}
+end
+
+if after > before then
+    redis.call('SET', KEYS[3], int(after))
+    e.served = after
+    -- Movements of the same second are one record. It keeps the later time: no window gets shorter.
+    local newest = redis.call('ZRANGE', KEYS[4], -1, -1)[1]
+    local all = people
+    if newest then
+        local at, count = string.match(newest, '^(%d+):(%d+):')
+        if e.active_ms - tonumber(at) < COALESCE_MS then
+            redis.call('ZREM', KEYS[4], newest)
+            all = all + tonumber(count)
+        end
+    end
+    redis.call('ZADD', KEYS[4], int(after),
+        int(e.active_ms) .. ':' .. int(all) .. ':' .. int(after))
+    announce(e)
+end
+if has_id then
+    redis.call('SET', KEYS[9], table.concat({int(e.generation), mode .. ':' .. ARGV[2], int(before),
+        int(after), int(people), capped}, ' '), 'PX', ARGV[5])
+end
+save(e)
+return {int(before), int(after), int(people), capped, '0'}

@@ -1,0 +1,142 @@
+"""Translates between the ledger's replies and our own types."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from typing import Any
+
+from gateway.domain.draw import Draw
+from gateway.domain.events import EventPolicy, EventSnapshot, EventState, Release
+from gateway.domain.holes import Holes
+from gateway.domain.positions import EventId, Generation, Position, ServedUpTo
+from gateway.errors import StateLost
+from gateway.ports import JoinRequest, Place
+
+# The scripts reckon in ms; these lengths of the policy are theirs.
+_IN_MS = ("window_s", "session_s", "late_for_s", "extend_s", "finish_grace_s")
+
+_ENTRY_WORDS = 6
+
+
+def policy_to_config(policy: EventPolicy) -> list[str]:
+    """Return name, value, name, value … as the `config` hash holds them."""
+    config: list[str] = []
+    for field in fields(policy):
+        value = int(getattr(policy, field.name))
+        if field.name in _IN_MS:
+            config += [field.name.removesuffix("_s") + "_ms", str(_to_ms(value))]
+        else:
+            config += [field.name, str(value)]
+    return config
+
+
+def policy_from_config(config: Sequence[str]) -> EventPolicy:
+    """Read the `config` hash; a name that it lacks has the policy's default."""
+    held = dict(zip(config[::2], config[1::2], strict=True))
+    values: dict[str, Any] = {}
+    for field in fields(EventPolicy):
+        in_ms = field.name in _IN_MS
+        text = held.get(field.name.removesuffix("_s") + "_ms" if in_ms else field.name)
+        if text is None:
+            continue
+        number = int(text)
+        if field.type is bool:
+            values[field.name] = number != 0
+        else:
+            values[field.name] = number // 1000 if in_ms and number >= 0 else number
+    return EventPolicy(**values)
+
+
+def _to_ms(seconds: int) -> int:
+    return seconds * 1000 if seconds >= 0 else seconds
+
+
+def parse_places(reply: Sequence[str], requests: Sequence[JoinRequest]) -> list[Place]:
+    """Read the answer of `deal.lua`: the places of the granted joins, in their order."""
+    generation = Generation(int(reply[0]))
+    next_position, granted, clk = int(reply[1]), int(reply[2]), int(reply[3])
+    entries = _entries(reply[7:])
+    places = []
+    for index, request in enumerate(requests[:granted], start=1):
+        entry = entries.get(index)
+        if entry is None:
+            place = Place(generation, Position(next_position), request.visitor, clk, 0, False)
+        else:
+            position, joined, head_start, repeated, visitor = entry
+            place = Place(
+                generation,
+                Position(int(position)),
+                visitor,
+                int(joined),
+                int(head_start),
+                repeated == "1",
+            )
+        if not place.repeated:
+            next_position += 1
+        places.append(place)
+    return places
+
+
+def _entries(words: Sequence[str]) -> Mapping[int, Sequence[str]]:
+    return {
+        int(words[i]): words[i + 1 : i + _ENTRY_WORDS] for i in range(0, len(words), _ENTRY_WORDS)
+    }
+
+
+def parse_snapshot(
+    event: EventId, reply: Sequence[Any], read_at_s: float, known: EventSnapshot | None
+) -> EventSnapshot:
+    """Read the answer of `read.lua`.
+
+    Raises:
+        StateLost: A value is not what it must be.
+    """
+    try:
+        generation = Generation(int(reply[1]))
+        return EventSnapshot(
+            event=event,
+            state=EventState(reply[2]),
+            generation=generation,
+            issued=int(reply[3]),
+            served_up_to=ServedUpTo(int(reply[4])),
+            ceiling=int(reply[5]),
+            active_ms=int(reply[6]),
+            active_sessions=int(reply[7]),
+            claims=int(reply[8]),
+            updated_at_ms=int(reply[10]),
+            message=reply[11],
+            claims_frozen=reply[12] == "1",
+            holes=Holes.parse(reply[13]),
+            draw=_draw(reply[14], reply[15], reply[16]),
+            policy=policy_from_config(reply[17]),
+            releases=tuple(_release(text) for text in reply[18]),
+            ended=_ended(reply[19], int(reply[0]) // 1000, known, generation),
+            read_at_s=read_at_s,
+        )
+    except (ValueError, TypeError, IndexError) as exc:
+        raise StateLost("the event's state cannot be read") from exc
+
+
+def _draw(commitment: str, seed: str, count: str) -> Draw | None:
+    if not commitment:
+        return None
+    return Draw(commitment, seed or None, int(count) if count else None)
+
+
+def _release(text: str) -> Release:
+    active_ms, people, turn = text.split(":")
+    return Release(turn=int(turn), active_ms=int(active_ms), people=int(people))
+
+
+def _ended(
+    words: Sequence[str], now_s: int, known: EventSnapshot | None, generation: Generation
+) -> dict[Position, int]:
+    held = known.ended if known is not None and known.generation == generation else {}
+    if not words and all(until >= now_s for until in held.values()):
+        return held
+    ended = {position: until for position, until in held.items() if until >= now_s}
+    ended |= {
+        Position(int(words[i])): int(words[i + 1])
+        for i in range(0, len(words), 2)
+        if int(words[i + 1]) >= now_s
+    }
+    return ended

@@ -1,0 +1,131 @@
+"""Keeps the pointers of all events fresh in memory: messages for speed, polling for truth.
+
+redis-py reconnects a subscription without a word, and what was said meanwhile is lost; so a message is
+a hint to read now, and every event is read at least once a poll interval in any case.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+from typing import Protocol
+
+from gateway.domain.events import EventSnapshot
+from gateway.domain.positions import EventId, is_event_id
+from gateway.errors import EventGone, GatewayError, LedgerUnavailable, StateLost, UnknownEvent
+from gateway.ledger import keyspace
+from gateway.ledger.redis import RedisLedger
+
+logger = logging.getLogger(__name__)
+
+# Changes that come in a burst are read once.
+COALESCE_S = 0.02
+RECONNECT_S = 0.5
+
+
+class Board(Protocol):
+    """Where good reads are put; the latest one wins, a pointer never goes back."""
+
+    complete: bool
+
+    def get(self, event: EventId) -> EventSnapshot | None: ...
+
+    def put(self, snapshot: EventSnapshot) -> None: ...
+
+    def suspend(self, event: EventId) -> None: ...
+
+    def mark_deleted(self, event: EventId) -> None: ...
+
+
+class LedgerWatcher:
+    """One a process. Reads every event of the ledger onto the board until it is closed.
+
+    Args:
+        poll_s: Longest age of a read while the ledger answers.
+        on_failure: Told the cause whenever a read fails.
+    """
+
+    def __init__(
+        self,
+        ledger: RedisLedger,
+        board: Board,
+        *,
+        poll_s: float = 1.0,
+        on_failure: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._ledger = ledger
+        self._board = board
+        self._poll_s = poll_s
+        self._on_failure = on_failure
+        self._tasks: list[asyncio.Task[None]] = []
+        self._changed: set[EventId] = set()
+        self._wake = asyncio.Event()
+        self._known: set[EventId] = set()
+
+    async def start(self) -> None:
+        """Read everything once, as far as the ledger answers, then keep watching."""
+        await self.read_all()
+        self._tasks = [
+            asyncio.create_task(self._poll(), name="ledger-poll"),
+            asyncio.create_task(self._listen(), name="ledger-listen"),
+            asyncio.create_task(self._follow_changes(), name="ledger-follow"),
+        ]
+
+    async def aclose(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def read_all(self) -> None:
+        try:
+            self._known.update(await self._ledger.events())
+        except GatewayError as exc:
+            self._report(exc)
+            return
+        await asyncio.gather(*(self.read(event) for event in self._known))
+        self._board.complete = True
+
+    async def read(self, event: EventId) -> None:
+        try:
+            self._board.put(await self._ledger.read(event, self._board.get(event)))
+        except StateLost as exc:
+            self._board.suspend(event)
+            self._report(exc)
+        except (EventGone, UnknownEvent):
+            self._board.mark_deleted(event)
+        except GatewayError as exc:
+            # The last good read stays; it ages, and the decision knows its age.
+            self._report(exc)
+
+    async def _poll(self) -> None:
+        while True:
+            await asyncio.sleep(self._poll_s)
+            await self.read_all()
+
+    async def _follow_changes(self) -> None:
+        while True:
+            await self._wake.wait()
+            await asyncio.sleep(COALESCE_S)
+            self._wake.clear()
+            changed, self._changed = self._changed, set()
+            await asyncio.gather(*(self.read(event) for event in changed))
+
+    async def _listen(self) -> None:
+        while True:
+            with contextlib.suppress(GatewayError, OSError):
+                await self._listen_once()
+            await asyncio.sleep(RECONNECT_S)
+
+    async def _listen_once(self) -> None:
+        async with self._ledger.subscribe(keyspace.CHANGES_PATTERN) as channels:
+            async for channel in channels:
+                name = keyspace.event_of_channel(channel)
+                if is_event_id(name):
+                    self._changed.add(EventId(name))
+                    self._known.add(EventId(name))
+                    self._wake.set()
+
+    def _report(self, exc: GatewayError) -> None:
+        cause = exc.cause if isinstance(exc, LedgerUnavailable) else type(exc).__name__
+        self._on_failure(cause)
+        logger.warning("reading the ledger failed", extra={"cause": cause})

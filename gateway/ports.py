@@ -1,0 +1,290 @@
+"""What the use cases need from outside, in our own words."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from gateway.domain.claims import PassClaims, QueueClaims
+from gateway.domain.events import EventPolicy, EventSnapshot
+from gateway.domain.positions import EventId, Generation, Position, ServedUpTo, Turn
+
+
+class Clock(Protocol):
+    """Time. `now_s` is the ledger's wall clock, so a gateway with a wrong clock changes nothing."""
+
+    def now_s(self) -> float: ...
+
+    def monotonic_s(self) -> float: ...
+
+
+@dataclass(frozen=True, slots=True)
+class JoinRequest:
+    """One visitor's wish for a position.
+
+    Attributes:
+        visitor: The `sub` of the token to be signed.
+        idempotency_hash: SHA-256 of the client's Idempotency-Key, hex; None without one.
+        head_start: Turns granted by the site's invitation.
+        named: Whether `visitor` was named by the site (a voucher), so that an event may give one
+            position for each.
+    """
+
+    visitor: str
+    idempotency_hash: str | None = None
+    head_start: int = 0
+    named: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A position as the ledger dealt it.
+
+    Attributes:
+        joined_active_ms: The event clock at the join.
+        head_start: Clamped so that turn > served-up-to at the join.
+        repeated: Whether it had been dealt before, to the same key or visitor.
+    """
+
+    generation: Generation
+    position: Position
+    visitor: str
+    joined_active_ms: int
+    head_start: int
+    repeated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """What a release did, or with `dry_run` would do.
+
+    Attributes:
+        before: The pointer before.
+        after: The pointer after.
+        people: Turns outside holes that were let in.
+        capped: Whether less was released than asked, because of `issued` plus headroom.
+        repeated: Whether this request id had been carried out before; nothing moved now.
+    """
+
+    before: ServedUpTo
+    after: ServedUpTo
+    people: int
+    capped: bool
+    repeated: bool
+    dry_run: bool
+
+
+class ClaimOutcome(StrEnum):
+    SEATED = "seated"
+    """A session runs, new or already running."""
+    CLAIMABLE = "claimable"
+    """Only asked: a claim would be seated."""
+    NOT_YET = "not-yet"
+    FULL = "full"
+    ENDED = "ended"
+    MISSED = "missed"
+    CLOSED = "closed"
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """The ledger's answer to a claim.
+
+    Attributes:
+        session_ends_at: Unix seconds, when seated.
+        fresh: Whether this call opened the session.
+    """
+
+    outcome: ClaimOutcome
+    session_ends_at: int = 0
+    fresh: bool = False
+
+
+class ExtendOutcome(StrEnum):
+    EXTENDED = "extended"
+    NO_SESSION = "no-session"
+    NOT_ALLOWED = "not-allowed"
+
+
+@dataclass(frozen=True, slots=True)
+class Extended:
+    outcome: ExtendOutcome
+    session_ends_at: int = 0
+    left: int = 0
+    """How often the visitor may still extend."""
+
+
+class StateChange(StrEnum):
+    """An operator's act on an event's state."""
+
+    OPEN = "open"
+    PAUSE = "pause"
+    RESUME = "resume"
+    CLOSE = "close"
+    BYPASS = "bypass"
+
+
+class Ledger(Protocol):
+    """The shared state of all events.
+
+    Every method may raise LedgerUnavailable (nothing was decided), and StateLost or UnknownEvent
+    where it names an event.
+    """
+
+    async def create(self, event: EventId, policy: EventPolicy, *, opened: bool) -> bool:
+        """Create an event; return False, changing nothing, when it exists."""
+        ...
+
+    async def configure(self, event: EventId, policy: EventPolicy) -> None: ...
+
+    async def events(self) -> Sequence[EventId]: ...
+
+    async def read(self, event: EventId, known: EventSnapshot | None = None) -> EventSnapshot:
+        """Read the event. `known` saves reading again the ended sessions that it holds."""
+        ...
+
+    async def join(self, event: EventId, request: JoinRequest) -> Place:
+        """Deal a position, in order of arrival. Never deals the same one twice.
+
+        Raises:
+            Conflict: The event's state takes no joins.
+        """
+        ...
+
+    async def release(
+        self,
+        event: EventId,
+        *,
+        by: int | None = None,
+        to: int | None = None,
+        request_id: str | None = None,
+        dry_run: bool = False,
+    ) -> Released:
+        """Move the pointer by a number of people or to a turn; never back, never past the cap.
+
+        Raises:
+            Conflict: The event is not open, or the same `request_id` asked for something else.
+        """
+        ...
+
+    async def claim(
+        self,
+        event: EventId,
+        generation: Generation,
+        position: Position,
+        turn: Turn,
+        joined_active_ms: int,
+        *,
+        only_ask: bool = False,
+    ) -> Claimed:
+        """Open the session of a turn that has come, once; repeating it finds the same session.
+
+        With `only_ask` nothing is opened: the answer says what a claim would find.
+        """
+        ...
+
+    async def extend(
+        self,
+        event: EventId,
+        generation: Generation,
+        position: Position,
+        *,
+        by_s: int | None,
+        by_visitor: bool,
+    ) -> Extended: ...
+
+    async def leave(
+        self, event: EventId, generation: Generation, position: Position, pass_ends_at: int
+    ) -> bool:
+        """End a session early; return whether one was running."""
+        ...
+
+    async def change_state(
+        self,
+        event: EventId,
+        change: StateChange,
+        *,
+        message: str = "",
+        releases_only: bool = False,
+        for_s: int = 0,
+    ) -> None:
+        """Carry out an operator's act.
+
+        Raises:
+            Conflict: The act does not fit the present state.
+        """
+        ...
+
+    async def put_handover(self, event: EventId, code_hash: str, value: str, life_s: int) -> None:
+        """Keep a single-use handover to another host of the event."""
+        ...
+
+    async def take_handover(self, event: EventId, code_hash: str) -> str | None: ...
+
+
+class Snapshots(Protocol):
+    """The latest good read of every event, from memory."""
+
+    complete: bool
+
+    def get(self, event: EventId) -> EventSnapshot | None: ...
+
+
+class TokenVerifier(Protocol):
+    """Checks tokens with public keys alone, without a round trip."""
+
+    def verify(
+        self, token: bytes, now_s: float, *, expect_event: EventId, queue_grace_s: int = 0
+    ) -> QueueClaims | PassClaims:
+        """Return the claims of a genuine token for `expect_event`.
+
+        The end of a pass is left to the decision, since a `finish` path admits it a little longer;
+        a queue token counts until its end plus `queue_grace_s`.
+
+        Raises:
+            TokenRejected: With the fault.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Vouched:
+    """What the site says of a visitor.
+
+    Attributes:
+        visitor: The site's name for the visitor, as an HMAC; never personal data.
+        head_start: Turns granted by an invitation.
+    """
+
+    visitor: str
+    head_start: int
+
+
+class VoucherReader(Protocol):
+    """Checks what the site signed about a visitor."""
+
+    def read(self, voucher: str, now_s: float, *, expect_event: EventId) -> Vouched:
+        """Return the voucher's content.
+
+        Raises:
+            TokenRejected: It is not a genuine voucher for this event.
+        """
+        ...
+
+
+class Observer(Protocol):
+    """Counts what happens. Labels are closed sets; never a position, a token or a path."""
+
+    def joined(self, event: EventId, *, repeated: bool) -> None: ...
+
+    def decided(self, event: EventId, outcome: str) -> None: ...
+
+    def claimed(self, event: EventId, outcome: ClaimOutcome) -> None: ...
+
+
+class TokenSigner(Protocol):
+    """Signs with the active key. Only issuers have one."""
+
+    def sign_queue(self, claims: QueueClaims) -> str: ...
+
+    def sign_pass(self, claims: PassClaims) -> str: ...

@@ -1,0 +1,57 @@
+"""The latest good read of every event, in this process's memory.
+
+A pointer only grows within a generation, so a stale copy can make someone wait a moment longer and
+never admits too early: decisions are made from here, and a check costs no round trip.
+"""
+
+from dataclasses import replace
+
+from gateway.domain.events import EventSnapshot, EventState
+from gateway.domain.positions import EventId, ServedUpTo
+
+
+class SnapshotBoard:
+    """Holds one snapshot per event. The pointer that it shows never goes back in a generation."""
+
+    def __init__(self) -> None:
+        self._held: dict[EventId, EventSnapshot] = {}
+        self.complete = False
+        """Whether the ledger's list of events was ever read: only then is an unknown one unknown."""
+
+    def get(self, event: EventId) -> EventSnapshot | None:
+        return self._held.get(event)
+
+    def all(self) -> list[EventSnapshot]:
+        return list(self._held.values())
+
+    def put(self, snapshot: EventSnapshot) -> None:
+        held = self._held.get(snapshot.event)
+        if held is not None:
+            if snapshot.generation < held.generation:
+                # An older life of the ledger came back: nothing of it can be trusted.
+                self.suspend(snapshot.event)
+                return
+            if snapshot.generation == held.generation:
+                snapshot = _merged(held, snapshot)
+        self._held[snapshot.event] = snapshot
+
+    def suspend(self, event: EventId) -> None:
+        """Note that the event's state is lost; what was known of it stays."""
+        held = self._held.get(event)
+        if held is not None and held.state is not EventState.SUSPENDED:
+            self._held[event] = replace(held, state=EventState.SUSPENDED)
+
+    def mark_deleted(self, event: EventId) -> None:
+        held = self._held.get(event)
+        if held is not None:
+            self._held[event] = replace(held, state=EventState.DELETED)
+
+
+def _merged(held: EventSnapshot, read: EventSnapshot) -> EventSnapshot:
+    if read.served_up_to >= held.served_up_to and read.issued >= held.issued:
+        return read
+    return replace(
+        read,
+        served_up_to=ServedUpTo(max(held.served_up_to, read.served_up_to)),
+        issued=max(held.issued, read.issued),
+    )
