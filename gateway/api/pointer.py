@@ -1,0 +1,85 @@
+"""The public pointer document: the same bytes for everyone, so a CDN can answer a million pollers."""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from gateway.answers import Answer, RawHeader
+from gateway.domain.events import EventSnapshot
+from gateway.domain.positions import EventId
+from gateway.domain.waiting import release_rate_per_s
+
+CACHE_CONTROL = b"public, max-age=1"
+
+
+def pointer_document(snapshot: EventSnapshot) -> dict[str, Any]:
+    """Say what everyone may know of an event; an offline client computes its own place from it."""
+    rate = release_rate_per_s(snapshot)
+    draw = snapshot.draw
+    return {
+        "event": snapshot.event,
+        "state": snapshot.state.value,
+        "issued": snapshot.issued,
+        "served_up_to": snapshot.served_up_to,
+        "generation": snapshot.generation,
+        # People let in per minute, lately; null while there is no history to tell from.
+        "rate": None if rate is None else round(rate * 60, 1),
+        "draw": None
+        if draw is None
+        else {"commitment": draw.commitment, "seed": draw.seed, "count": draw.count},
+        "holes": [list(hole) for hole in snapshot.holes.ranges],
+        "window": snapshot.policy.window_s,
+        "message": snapshot.message,
+        "updated_at": snapshot.updated_at_ms // 1000,
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    snapshot: EventSnapshot
+    etag: bytes
+    full: Answer
+    unchanged: Answer
+
+
+class PointerDocuments:
+    """Prepares each document once for every read of the ledger that changed it."""
+
+    def __init__(self) -> None:
+        self._prepared: dict[EventId, _Prepared] = {}
+
+    def answer(self, snapshot: EventSnapshot, if_none_match: bytes | None) -> Answer:
+        prepared = self._prepared.get(snapshot.event)
+        if prepared is None or prepared.snapshot is not snapshot:
+            prepared = _prepare(snapshot, prepared)
+            self._prepared[snapshot.event] = prepared
+        if if_none_match is not None and _matches(if_none_match, prepared.etag):
+            return prepared.unchanged
+        return prepared.full
+
+
+def _prepare(snapshot: EventSnapshot, before: _Prepared | None) -> _Prepared:
+    body = msgspec.json.encode(pointer_document(snapshot))
+    if before is not None and before.full.body == body:
+        return _Prepared(snapshot, before.etag, before.full, before.unchanged)
+    etag = b'"' + hashlib.sha256(body).hexdigest()[:24].encode() + b'"'
+    shared: tuple[RawHeader, ...] = (
+        (b"etag", etag),
+        (b"cache-control", CACHE_CONTROL),
+        # Public, without credentials: any page may read it.
+        (b"access-control-allow-origin", b"*"),
+    )
+    return _Prepared(
+        snapshot,
+        etag,
+        Answer(200, ((b"content-type", b"application/json"), *shared), body),
+        Answer(304, shared),
+    )
+
+
+def _matches(if_none_match: bytes, etag: bytes) -> bool:
+    """Compare weakly, as RFC 9110, section 13.1.2 asks."""
+    candidates = [item.strip().removeprefix(b"W/") for item in if_none_match.split(b",")]
+    return etag in candidates or candidates == [b"*"]

@@ -1,0 +1,276 @@
+"""The calls of `/queue/{event}/…`, one function each: read the call, ask the room, write the answer."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TypeAlias
+
+from starlette.types import Receive, Scope, Send
+
+from gateway.answers import (
+    NO_STORE,
+    Answer,
+    RawHeader,
+    cors_headers,
+    problem,
+    redirect,
+    refusal,
+    send_answer,
+)
+from gateway.api.pointer import PointerDocuments
+from gateway.api.shapes import (
+    joined_document,
+    passed_document,
+    refreshed_document,
+    standing_document,
+)
+from gateway.calls import (
+    Call,
+    ClientGone,
+    Refusal,
+    cleared_cookies,
+    home_authority,
+    is_secure,
+    json_answer,
+    read_authority,
+    room_path,
+    token_cookie,
+)
+from gateway.domain.admission import Refused
+from gateway.domain.peers import Peers
+from gateway.domain.positions import EventId, is_event_id
+from gateway.domain.routes import RouteTable
+from gateway.errors import TokenRejected, UnknownEvent
+from gateway.queue import JoinCall, NoMoreExtensions, Passed, Refreshed, Room
+
+Handler: TypeAlias = Callable[[Call], Awaitable[Answer]]
+
+_PREFIX = "/queue/"
+_ALLOWED_HEADERS = b"Queue-Token, Authorization, Content-Type, Idempotency-Key"
+
+
+class QueueCalls:
+    """A plain ASGI app for everything below `/queue/`.
+
+    It is called ahead of Starlette's router, whose pattern matching costs two fifths of what the
+    server itself needs for a request; joins and polls are what a sale consists of. Everything else of
+    the interface goes through the router.
+
+    Args:
+        pages: Further handlers by their last path segment, such as `room`.
+    """
+
+    def __init__(
+        self,
+        room: Room,
+        routes: RouteTable,
+        peers: Peers,
+        *,
+        body_limit: int,
+        pages: Mapping[str, Handler],
+    ) -> None:
+        self._room = room
+        self._routes = {route.event: route for route in routes.routes}
+        self._peers = peers
+        self._body_limit = body_limit
+        self._pointers = PointerDocuments()
+        self._handlers: dict[str, dict[str, Handler]] = {
+            "": {"GET": self.pointer},
+            "position": {"GET": self.position},
+            "join": {"POST": self.join},
+            "claim": {"POST": self.claim},
+            "extend": {"POST": self.extend},
+            "refresh": {"POST": self.refresh},
+            "leave": {"POST": self.leave},
+            **{name: {"GET": page} for name, page in pages.items()},
+        }
+        self._pages = frozenset(pages)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            answer = await self._answer(scope, receive)
+        except Refusal as refused:
+            answer = refused.answer
+        except ClientGone:
+            return
+        await send_answer(answer, scope, send)
+
+    async def _answer(self, scope: Scope, receive: Receive) -> Answer:
+        event, _, verb = scope["raw_path"].decode("latin-1").removeprefix(_PREFIX).partition("/")
+        methods = self._handlers.get(verb)
+        if methods is None or not is_event_id(event) or scope["type"] != "http":
+            return problem(404, "There is nothing here. See /openapi.json for what there is.")
+        method = scope["method"]
+        call = Call(
+            scope=scope,
+            receive=receive,
+            event=EventId(event),
+            route=self._routes.get(EventId(event)),
+            secure=is_secure(scope, self._peers),
+            authority=read_authority(scope["headers"]),
+            body_limit=self._body_limit,
+        )
+        if method == "OPTIONS" and call.header(b"access-control-request-method") is not None:
+            return _preflight(call, methods)
+        handler = methods.get("GET" if method == "HEAD" else method)
+        if handler is None:
+            allowed = ", ".join([*methods, *(["HEAD"] if "GET" in methods else [])])
+            return problem(405, f"Use {allowed} here.", [(b"allow", allowed.encode())])
+        if verb and (elsewhere := _at_home(call)) is not None and verb not in self._pages:
+            return elsewhere
+        try:
+            answer = await handler(call)
+        except UnknownEvent:
+            answer = problem(404, "There is no event of this name.")
+        return _with_cors(call, answer) if verb else answer
+
+    async def pointer(self, call: Call) -> Answer:
+        snapshot = self._room.snapshot(call.event)
+        if snapshot is None:
+            return problem(503, "The event's state is not known yet.", [(b"retry-after", b"5")])
+        return self._pointers.answer(snapshot, call.header(b"if-none-match"))
+
+    async def position(self, call: Call) -> Answer:
+        visitor = self._room.identify(call.carried(), call.event)
+        standing = self._room.standing(call.event, visitor)
+        if isinstance(standing, Refused):
+            return refusal(standing)
+        headers: list[RawHeader] = []
+        if standing.retry_after_s is not None:
+            headers.append((b"retry-after", str(standing.retry_after_s).encode()))
+        return json_answer(200, standing_document(call.event, standing), headers)
+
+    async def join(self, call: Call) -> Answer:
+        call.refuse_cross_site()
+        fields = await call.fields(("voucher", "challenge", "return_to"))
+        key = call.idempotency_key()
+        visitor = self._room.identify(call.carried(), call.event)
+        try:
+            joined = await self._room.join(
+                call.event, JoinCall(visitor, key, fields.get("voucher"))
+            )
+        except TokenRejected:
+            return problem(403, "This event asks for a voucher of the site, and this is none.")
+        if isinstance(joined, Refused):
+            return _refused(call, joined, fields.get("return_to", ""))
+        cookie = token_cookie(
+            call.event,
+            is_pass=False,
+            secure=call.secure,
+            token=joined.token,
+            life_s=joined.claims.expires_at - joined.claims.issued_at,
+        )
+        if call.wants_html:
+            return redirect(_room(call, fields.get("return_to", "")), [cookie])
+        return json_answer(201 if joined.new else 200, joined_document(joined), [cookie])
+
+    async def claim(self, call: Call) -> Answer:
+        call.refuse_cross_site()
+        fields = await call.fields(("return_to",))
+        visitor = self._room.identify(call.carried(), call.event)
+        passed = await self._room.claim(call.event, visitor)
+        if isinstance(passed, Refused):
+            return _refused(call, passed, fields.get("return_to", ""))
+        cookie = pass_cookie(call, passed)
+        if call.wants_html:
+            # The room knows the way from here, also to another host of the event.
+            return redirect(_room(call, fields.get("return_to", "")), [cookie])
+        return json_answer(200, passed_document(passed), [cookie])
+
+    async def extend(self, call: Call) -> Answer:
+        call.refuse_cross_site()
+        await call.fields(())
+        visitor = self._room.identify(call.carried(), call.event)
+        extended = await self._room.extend(call.event, visitor)
+        match extended:
+            case Passed():
+                return json_answer(200, passed_document(extended), [pass_cookie(call, extended)])
+            case NoMoreExtensions():
+                return problem(403, "This session cannot be extended any more. It runs to its end.")
+            case Refused():
+                return refusal(extended)
+
+    async def refresh(self, call: Call) -> Answer:
+        call.refuse_cross_site()
+        await call.fields(())
+        refreshed = await self._room.refresh(call.event, call.carried())
+        if not isinstance(refreshed, Refreshed):
+            return refusal(refreshed)
+        cookie = token_cookie(
+            call.event,
+            is_pass=False,
+            secure=call.secure,
+            token=refreshed.token,
+            life_s=refreshed.claims.expires_at - refreshed.claims.issued_at,
+        )
+        return json_answer(200, refreshed_document(refreshed), [cookie])
+
+    async def leave(self, call: Call) -> Answer:
+        call.refuse_cross_site()
+        fields = await call.fields(("return_to",))
+        visitor = self._room.identify(call.carried(), call.event)
+        left = await self._room.leave(call.event, visitor)
+        if isinstance(left, Refused):
+            return _refused(call, left, fields.get("return_to", ""))
+        cookies = cleared_cookies(call.event, secure=call.secure)
+        if call.wants_html:
+            return redirect(_room(call, fields.get("return_to", "")), cookies)
+        note = (
+            "The session has ended."
+            if left.was == "session"
+            else "The cookie is cleared. A copy of the token would still hold its place."
+        )
+        return json_answer(200, {"event": call.event, "left": left.was, "note": note}, cookies)
+
+
+def pass_cookie(call: Call, passed: Passed) -> RawHeader:
+    claims = passed.claims
+    return token_cookie(
+        call.event,
+        is_pass=True,
+        secure=call.secure,
+        token=passed.token,
+        life_s=claims.expires_at - claims.issued_at,
+    )
+
+
+def _room(call: Call, return_to: str) -> str:
+    return room_path(call.event, call.return_to(return_to))
+
+
+def _refused(call: Call, refused: Refused, return_to: str) -> Answer:
+    """A form sent by the page without JavaScript goes back to the page, which explains."""
+    if call.wants_html:
+        return redirect(_room(call, return_to))
+    return refusal(refused)
+
+
+def _at_home(call: Call) -> Answer | None:
+    """Send a call on another host of the event to the one where its cookies live."""
+    home = home_authority(call.route, call.authority)
+    if home is None:
+        return None
+    query = call.scope["query_string"].decode("latin-1")
+    target = call.scope["raw_path"].decode("latin-1") + (f"?{query}" if query else "")
+    # 307 keeps method and body (RFC 9110, section 15.4.8).
+    return Answer(
+        307, ((b"location", f"{call.scheme}://{home}{target}".encode("latin-1")), NO_STORE)
+    )
+
+
+def _preflight(call: Call, methods: Mapping[str, Handler]) -> Answer:
+    answer = Answer(204, (NO_STORE, (b"allow", ", ".join(methods).encode())))
+    return _with_cors(
+        call,
+        answer.with_headers(
+            [
+                (b"access-control-allow-methods", ", ".join(methods).encode()),
+                (b"access-control-allow-headers", _ALLOWED_HEADERS),
+                (b"access-control-max-age", b"600"),
+            ]
+        ),
+    )
+
+
+def _with_cors(call: Call, answer: Answer) -> Answer:
+    if call.route is None or not call.route.origins:
+        return answer
+    return answer.with_headers(cors_headers(call.route, call.header(b"origin")))

@@ -1,0 +1,288 @@
+"""What a request to `/queue/{event}/…` brings along, read once for every handler."""
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qs, quote, urlsplit
+
+import msgspec
+from starlette.types import Receive, Scope
+
+from gateway.answers import Answer, RawHeader, problem
+from gateway.domain.carriers import Carried, carried_tokens, cookie_names
+from gateway.domain.peers import Peers
+from gateway.domain.positions import EventId
+from gateway.domain.return_to import ReturnTo, parse_return_to
+from gateway.domain.routes import EventRoute
+from gateway.domain.targets import NotCanonical, canonical_host
+
+_IDEMPOTENCY_KEY = re.compile(rb"[A-Za-z0-9_-]{22,64}")
+
+CSRF_SAFE_SITES = frozenset({b"same-origin", b"none"})
+
+
+class Refusal(Exception):
+    """Turns a request back from anywhere below a handler, with a finished answer."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__(answer.status)
+        self.answer = answer
+
+
+class ClientGone(Exception):
+    """The client closed the connection before its body was complete."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request to an event's queue.
+
+    Attributes:
+        route: What the settings say of the event; None for one that only the ledger knows.
+        secure: Whether the visitor came over TLS.
+        authority: The raw `Host` field, which names this very host and port.
+    """
+
+    scope: Scope
+    receive: Receive
+    event: EventId
+    route: EventRoute | None
+    secure: bool
+    authority: str
+    body_limit: int
+
+    @property
+    def method(self) -> str:
+        return str(self.scope["method"])
+
+    @property
+    def scheme(self) -> str:
+        return "https" if self.secure else "http"
+
+    @property
+    def host(self) -> str:
+        return canonical_host([self.authority.encode()])
+
+    @property
+    def hosts(self) -> Collection[str]:
+        return () if self.route is None else self.route.hosts
+
+    def header(self, name: bytes) -> bytes | None:
+        """Return a field that must not come twice.
+
+        Raises:
+            Refusal: It came twice, with different values.
+        """
+        values = {value for key, value in self.scope["headers"] if key == name}
+        if len(values) > 1:
+            raise Refusal(problem(400, f"The field {name.decode()} came twice."))
+        return next(iter(values), None)
+
+    @property
+    def wants_html(self) -> bool:
+        return b"text/html" in (self.header(b"accept") or b"")
+
+    def carried(self) -> Carried:
+        """Return the tokens of ours that came along.
+
+        Raises:
+            Refusal: Two different tokens of one kind did.
+        """
+        carried = carried_tokens(self.scope["headers"], self.event, secure=self.secure)
+        if carried.ambiguous:
+            raise Refusal(problem(400, "Two different tokens came along; send one."))
+        return carried
+
+    def query(self, name: str) -> str:
+        values = parse_qs(self.scope["query_string"].decode("latin-1")).get(name, [])
+        return values[0] if len(values) == 1 else ""
+
+    def idempotency_key(self) -> str | None:
+        """Return the Idempotency-Key.
+
+        Raises:
+            Refusal: It is not 22 to 64 characters of `[A-Za-z0-9_-]`.
+        """
+        value = self.header(b"idempotency-key")
+        if value is None:
+            return None
+        if _IDEMPOTENCY_KEY.fullmatch(value) is None:
+            raise Refusal(
+                problem(400, "Idempotency-Key: 22 to 64 random characters of A-Z a-z 0-9 _ -")
+            )
+        return value.decode()
+
+    def refuse_cross_site(self) -> None:
+        """Refuse a request that another site's page made a browser send.
+
+        Browsers tell by `Sec-Fetch-Site` and `Origin`; what sends neither is no browser.
+
+        Raises:
+            Refusal: The page's origin is not the event's own and not one that it lists.
+        """
+        origin = self.header(b"origin")
+        if origin is not None:
+            if not self._is_own_origin(origin.decode("latin-1")):
+                raise Refusal(problem(403, "Requests from this origin are not accepted."))
+            return
+        site = self.header(b"sec-fetch-site")
+        if site is not None and site not in CSRF_SAFE_SITES:
+            raise Refusal(problem(403, "Requests from another site are not accepted."))
+
+    def _is_own_origin(self, origin: str) -> bool:
+        if self.route is not None and origin in self.route.origins:
+            return True
+        parts = urlsplit(origin)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            return False
+        return parts.netloc.lower() == self.authority.lower() or parts.hostname in self.hosts
+
+    async def body(self) -> bytes:
+        """Read the whole body.
+
+        Raises:
+            Refusal: It is larger than the settings allow.
+            ClientGone: It never came to its end.
+        """
+        chunks: list[bytes] = []
+        size = 0
+        while True:
+            message = await self.receive()
+            if message["type"] != "http.request":
+                raise ClientGone
+            chunk = message.get("body", b"")
+            size += len(chunk)
+            if size > self.body_limit:
+                raise Refusal(
+                    problem(
+                        413,
+                        f"A body has at most {self.body_limit} bytes here.",
+                        [(b"connection", b"close")],
+                    )
+                )
+            chunks.append(chunk)
+            if not message.get("more_body", False):
+                return b"".join(chunks)
+
+    async def fields(self, allowed: Collection[str]) -> dict[str, str]:
+        """Read a body of text fields, JSON or a form; an empty body has none.
+
+        Raises:
+            Refusal: It is neither, or has a field that is not among `allowed`.
+        """
+        body = await self.body()
+        kind = (self.header(b"content-type") or b"").partition(b";")[0].strip().lower()
+        if not body:
+            return {}
+        if kind == b"application/json":
+            held = _json_fields(body)
+        elif kind == b"application/x-www-form-urlencoded":
+            held = _form_fields(body)
+        else:
+            raise Refusal(
+                problem(415, "Send application/json, or application/x-www-form-urlencoded.")
+            )
+        unknown = sorted(set(held) - set(allowed))
+        if unknown:
+            raise Refusal(
+                problem(400, f"Unknown field. Known are: {', '.join(sorted(allowed)) or 'none'}.")
+            )
+        return held
+
+    def return_to(self, text: str) -> ReturnTo | None:
+        return parse_return_to(text, self.hosts)
+
+
+def _json_fields(body: bytes) -> dict[str, str]:
+    try:
+        return msgspec.json.decode(body, type=dict[str, str])
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as exc:
+        raise Refusal(problem(400, "The body is not a JSON object of text fields.")) from exc
+
+
+def _form_fields(body: bytes) -> dict[str, str]:
+    try:
+        held = parse_qs(
+            body.decode("ascii"), keep_blank_values=True, strict_parsing=True, max_num_fields=16
+        )
+    except ValueError as exc:
+        raise Refusal(problem(400, "The body is not a form.")) from exc
+    if any(len(values) != 1 for values in held.values()):
+        raise Refusal(problem(400, "A field came twice."))
+    return {name: values[0] for name, values in held.items()}
+
+
+def read_authority(headers: Collection[tuple[bytes, bytes]]) -> str:
+    """Return the raw Host.
+
+    Raises:
+        Refusal: There is not exactly one, or it is no host name.
+    """
+    values = [value for name, value in headers if name == b"host"]
+    try:
+        canonical_host(values)
+    except NotCanonical as exc:
+        raise Refusal(problem(400, exc.why)) from exc
+    return values[0].decode("ascii")
+
+
+def token_cookie(
+    event: EventId, *, is_pass: bool, secure: bool, token: str, life_s: int
+) -> RawHeader:
+    """Return the Set-Cookie of a token; `Max-Age` is the token's own end (RFC 6265, section 5.2.2)."""
+    name = cookie_names(event, secure=secure)[1 if is_pass else 0]
+    attributes = f"; Path=/; Max-Age={max(life_s, 0)}; HttpOnly; SameSite=Lax"
+    if secure:
+        attributes += "; Secure"
+    return b"set-cookie", name + b"=" + token.encode("ascii") + attributes.encode("ascii")
+
+
+def cleared_cookies(event: EventId, *, secure: bool) -> list[RawHeader]:
+    return [
+        token_cookie(event, is_pass=is_pass, secure=secure, token="", life_s=0)
+        for is_pass in (False, True)
+    ]
+
+
+def home_authority(route: EventRoute | None, authority: str) -> str | None:
+    """Return where an event's `/queue/…` lives, or None when it is right here.
+
+    The home host is reached at the port at which the visitor reached this one.
+    """
+    if route is None or route.home_host is None:
+        return None
+    host = canonical_host([authority.encode()])
+    if host == route.home_host:
+        return None
+    return route.home_host + authority[len(host) :].lstrip(".")
+
+
+def room_path(event: EventId, return_to: ReturnTo | None, scheme: str = "http") -> str:
+    """Return the waiting page's path, from which the visitor goes on to `return_to`."""
+    if return_to is None:
+        return f"/queue/{event}/room"
+    wanted = return_to.target
+    if return_to.authority is not None:
+        wanted = f"{scheme}://{return_to.authority}{wanted}"
+    return f"/queue/{event}/room?return_to={quote(wanted, safe='/')}"
+
+
+def client_address(scope: Scope) -> str | None:
+    client = scope.get("client")
+    return None if client is None else str(client[0])
+
+
+def is_secure(scope: Scope, peers: Peers) -> bool:
+    scheme = peers.scheme_of(scope["scheme"], client_address(scope), scope["headers"])
+    return scheme == "https"
+
+
+def json_answer(
+    status: int, document: dict[str, Any], headers: Collection[RawHeader] = ()
+) -> Answer:
+    return Answer(
+        status,
+        ((b"content-type", b"application/json"), (b"cache-control", b"no-store"), *headers),
+        msgspec.json.encode(document),
+    )

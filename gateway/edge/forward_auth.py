@@ -1,0 +1,235 @@
+"""Forward auth: nginx, Traefik, Caddy, Envoy or HAProxy asks us about each request it holds.
+
+Each proxy understands other statuses; a profile speaks what its proxy can pass on (`?profile=…`). Who
+may ask is configured and nobody may by default: a header decides here, so it must come from a proxy.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import assert_never
+from urllib.parse import parse_qs
+
+from starlette.types import Receive, Scope, Send
+
+from gateway.answers import NO_STORE, Answer, RawHeader, problem, send_answer
+from gateway.answers import refusal as refusal_answer
+from gateway.calls import client_address, token_cookie
+from gateway.domain.admission import ProblemType, Refused
+from gateway.domain.carriers import RawHeaders
+from gateway.domain.peers import Networks, within
+from gateway.domain.positions import EventId
+from gateway.edge.gate import (
+    Forward,
+    Gate,
+    Preflight,
+    RequestView,
+    TurnedBack,
+    Unreadable,
+    Untouched,
+    Verdict,
+)
+from gateway.edge.middleware import is_navigation, waiting_page
+from gateway.queue import Passed
+
+PATH = b"/auth"
+
+# Envoy's ext_authz appends the original path to a prefix and has no other way to tell it.
+ENVOY_PREFIX = b"/auth/envoy"
+
+# The longest that a proxy may go on admitting by a cached 200: a revocation takes no longer than this.
+REVOCATION_BOUND_S = 5
+
+
+class Profile(StrEnum):
+    """Which proxy asks. `generic` is for whatever passes every status on."""
+
+    GENERIC = "generic"
+    NGINX = "nginx"
+    TRAEFIK = "traefik"
+    CADDY = "caddy"
+    ENVOY = "envoy"
+    HAPROXY = "haproxy"
+
+
+@dataclass(frozen=True, slots=True)
+class _Say:
+    """What every answer says in `Queue-*`; empty where there is nothing to say.
+
+    A field that were left out could be one that the client sent (GHSA-7r4p-vjf4-gxv4).
+    """
+
+    event: str = ""
+    position: str = ""
+    visitor: str = ""
+    status: str = ""
+    location: str = ""
+    retry_after: str = ""
+
+    def headers(self) -> list[RawHeader]:
+        return [
+            (b"queue-event", self.event.encode()),
+            (b"queue-position", self.position.encode()),
+            (b"queue-visitor", self.visitor.encode("latin-1", "replace")),
+            (b"queue-status", self.status.encode()),
+            (b"queue-location", self.location.encode()),
+            (b"queue-retry-after", self.retry_after.encode()),
+        ]
+
+
+class ForwardAuth:
+    """The ASGI app behind `/auth`.
+
+    Args:
+        asking: Networks of the proxies that may ask.
+        now_s: The ledger's wall clock, for the cache life of an admit.
+    """
+
+    def __init__(self, gate: Gate, asking: Networks, now_s: Callable[[], float]) -> None:
+        self._gate = gate
+        self._asking = asking
+        self._now_s = now_s
+
+    async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
+        await send_answer(await self._answer(scope), scope, send)
+
+    async def _answer(self, scope: Scope) -> Answer:
+        address = client_address(scope)
+        if address is None or not within(address, self._asking):
+            return problem(
+                403, "Only a proxy named in [server] forward_auth_peers may ask.", _Say().headers()
+            )
+        try:
+            profile, view = _read(scope)
+        except ValueError as exc:
+            return problem(400, str(exc), _Say().headers())
+        verdict = await self._gate.judge(view)
+        return self._render(profile, view, verdict, scope)
+
+    def _render(
+        self, profile: Profile, view: RequestView, verdict: Verdict, scope: Scope
+    ) -> Answer:
+        match verdict:
+            case Forward():
+                return self._admit(verdict, view)
+            case Untouched():
+                return Answer(200, (NO_STORE, *_Say(status="open").headers()))
+            case Preflight(route=route):
+                # The proxy cannot be told to answer it; it may go on, and carries no side effect.
+                return Answer(
+                    200, (NO_STORE, *_Say(event=route.event, status="preflight").headers())
+                )
+            case Unreadable(why=why):
+                refused = Refused(ProblemType.NOT_CANONICAL, why)
+                return _refuse(profile, refused, _Say(status=refused.problem.value))
+            case TurnedBack(route=route, refused=refused):
+                location = waiting_page(route, view, absolute=True)
+                say = _Say(
+                    event=route.event,
+                    status=refused.problem.value,
+                    location=location,
+                    retry_after=str(refused.retry_after_s or ""),
+                )
+                if _redirects(profile) and is_navigation(scope, view):
+                    return Answer(303, ((b"location", location.encode()), NO_STORE, *say.headers()))
+                return _refuse(profile, refused, say)
+            case _:
+                assert_never(verdict)
+
+    def _admit(self, verdict: Forward, view: RequestView) -> Answer:
+        held = verdict.held
+        if held is None:
+            say = _Say(event=verdict.route.event, status="open")
+            return Answer(200, (NO_STORE, *say.headers()))
+        headers = _Say(
+            event=verdict.route.event,
+            position=str(held.position),
+            visitor=held.visitor,
+            status="admitted",
+        ).headers()
+        if verdict.fresh is not None:
+            cookie = _pass_cookie(verdict.route.event, verdict.fresh, secure=view.secure)
+            return Answer(200, (NO_STORE, cookie, *headers))
+        life_s = min(REVOCATION_BOUND_S, int(held.expires_at - self._now_s()))
+        if life_s <= 0:
+            return Answer(200, (NO_STORE, *headers))
+        return Answer(200, ((b"cache-control", b"max-age=%d" % life_s), *headers))
+
+
+def _pass_cookie(event: EventId, fresh: Passed, *, secure: bool) -> RawHeader:
+    claims = fresh.claims
+    return token_cookie(
+        event,
+        is_pass=True,
+        secure=secure,
+        token=fresh.token,
+        life_s=claims.expires_at - claims.issued_at,
+    )
+
+
+def _redirects(profile: Profile) -> bool:
+    """nginx turns any status but 2xx, 401 and 403 into a 500; the others pass a redirect on."""
+    return profile is not Profile.NGINX
+
+
+def _refuse(profile: Profile, refused: Refused, say: _Say) -> Answer:
+    answer = refusal_answer(refused).with_headers(say.headers())
+    if profile is Profile.NGINX and answer.status != 401:
+        # nginx knows only 401 and 403; `Queue-Status` tells which of the others it was.
+        return Answer(403, answer.headers, answer.body)
+    if profile is Profile.ENVOY and answer.status >= 500:
+        # Envoy replaces every 5xx by a bare 403; this one keeps body and headers.
+        return Answer(403, answer.headers, answer.body)
+    return answer
+
+
+def _read(scope: Scope) -> tuple[Profile, RequestView]:
+    """Read which request the proxy asks about.
+
+    Raises:
+        ValueError: It cannot be told, or was told twice.
+    """
+    headers: RawHeaders = scope["headers"]
+    raw_path: bytes = scope["raw_path"]
+    if raw_path.startswith(ENVOY_PREFIX + b"/"):
+        profile = Profile.ENVOY
+        path, query = raw_path.removeprefix(ENVOY_PREFIX), scope["query_string"]
+        method = scope["method"]
+        host = _one(headers, b"host") or b""
+    else:
+        profile = _profile(scope["query_string"])
+        uri = _one(headers, b"x-forwarded-uri", b"x-original-uri")
+        if not uri:
+            raise ValueError("Send the request's target in X-Forwarded-Uri or X-Original-URI.")
+        path, _, query = uri.partition(b"?")
+        told = _one(headers, b"x-forwarded-method", b"x-original-method")
+        method = (told or b"GET").decode("latin-1")
+        host = _one(headers, b"x-forwarded-host", b"x-original-host") or (
+            _one(headers, b"host") or b""
+        )
+    scheme = _one(headers, b"x-forwarded-proto", b"x-original-proto")
+    return profile, RequestView(
+        method=method,
+        hosts=(host,),
+        path=path,
+        query=query,
+        headers=headers,
+        secure=scheme == b"https",
+    )
+
+
+def _profile(query: bytes) -> Profile:
+    named = parse_qs(query.decode("latin-1")).get("profile", [Profile.GENERIC.value])
+    try:
+        (name,) = named
+        return Profile(name)
+    except ValueError as exc:
+        raise ValueError(f"profile is one of {', '.join(Profile)}") from exc
+
+
+def _one(headers: RawHeaders, *names: bytes) -> bytes | None:
+    """Return the value of the fields called `names`; they must not contradict each other."""
+    values = {value for name, value in headers if name in names}
+    if len(values) > 1:
+        raise ValueError(f"{names[0].decode()} was told twice.")
+    return next(iter(values), None)

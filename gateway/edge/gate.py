@@ -1,0 +1,193 @@
+"""One judgement for every door: our proxy, the middleware, forward auth and WebSockets ask here.
+
+Fails closed: what cannot be judged does not go through. Only a bypass, an open path, and a host that
+the operator lists as one that does not queue need no pass.
+"""
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TypeAlias, assert_never
+
+from gateway.domain.admission import Admitted, Bypassed, Claimable, ProblemType, Refused
+from gateway.domain.carriers import RawHeaders, carried_tokens
+from gateway.domain.claims import PassClaims, QueueClaims
+from gateway.domain.routes import (
+    EventRoute,
+    OpenPath,
+    Protected,
+    RouteTable,
+    Undesignated,
+    UnknownHost,
+)
+from gateway.domain.targets import NotCanonical, Target, canonical_host, canonical_target
+from gateway.queue import Passed, Room
+
+_METHOD = re.compile(r"[A-Z][A-Z-]{0,31}")
+
+
+@dataclass(frozen=True, slots=True)
+class RequestView:
+    """What a decision needs of a request, as it arrived.
+
+    Attributes:
+        hosts: Every Host field.
+        path: The raw path. query: The raw query.
+        secure: Whether the visitor came over TLS.
+    """
+
+    method: str
+    hosts: tuple[bytes, ...]
+    path: bytes
+    query: bytes
+    headers: RawHeaders
+    secure: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """Goes through to the backend.
+
+    Attributes:
+        held: The pass that earned it; None on an open path and in a bypass.
+        fresh: A pass that was given for this request; its cookie must reach the visitor.
+    """
+
+    route: EventRoute
+    held: PassClaims | None = None
+    fresh: Passed | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Untouched:
+    """A host that does not queue: nothing is added, nothing removed."""
+
+
+@dataclass(frozen=True, slots=True)
+class TurnedBack:
+    """Does not go through; the browser's way is the waiting page of `route`."""
+
+    route: EventRoute
+    refused: Refused
+
+
+@dataclass(frozen=True, slots=True)
+class Preflight:
+    """A CORS preflight on a protected path: answered here, without a token."""
+
+    route: EventRoute
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """Not in canonical form, or two tokens of one kind: 400. A host that nobody named: 421."""
+
+    status: int
+    why: str
+
+
+Verdict: TypeAlias = Forward | Untouched | TurnedBack | Preflight | Unreadable
+
+
+class Gate:
+    """Judges requests for a set of routes, with the use cases of a room."""
+
+    def __init__(self, room: Room, routes: RouteTable) -> None:
+        self.room = room
+        self.routes = routes
+        self.events = tuple(route.event for route in routes.routes)
+
+    async def judge(self, view: RequestView) -> Verdict:
+        """Decide on one request. No ledger call, but for the first request of a session."""
+        try:
+            host = _host(view.hosts)
+            target = _target(view.path, view.query)
+        except NotCanonical as exc:
+            return Unreadable(400, exc.why)
+        if _METHOD.fullmatch(view.method) is None:
+            return Unreadable(400, "the method is not an upper-case word")
+        designation = self.routes.designate(host, view.method, target)
+        match designation:
+            case Protected(events=routes):
+                if view.method == "OPTIONS" and _is_preflight(view.headers):
+                    return Preflight(routes[0])
+                return await self._judge_protected(view, target, routes)
+            case OpenPath(event=route):
+                return Forward(route)
+            case Undesignated():
+                return Untouched()
+            case UnknownHost():
+                return Unreadable(421, "no event and no open host has this name")
+            case _:
+                assert_never(designation)
+
+    async def _judge_protected(
+        self, view: RequestView, target: Target, routes: tuple[EventRoute, ...]
+    ) -> Verdict:
+        first: Verdict | None = None
+        for route in routes:
+            verdict = await self._judge_event(view, target, route)
+            if isinstance(verdict, Forward | Unreadable):
+                return verdict
+            first = first or verdict
+        if first is None:
+            raise AssertionError("a protected path belongs to an event")
+        return first
+
+    async def _judge_event(self, view: RequestView, target: Target, route: EventRoute) -> Verdict:
+        carried = carried_tokens(view.headers, route.event, secure=view.secure)
+        if carried.ambiguous:
+            return Unreadable(400, "two different tokens of one kind came along; send one")
+        visitor = self.room.identify(carried, route.event)
+        decision = self.room.decide(
+            route.event,
+            visitor,
+            on_finish_path=bool(route.finish_paths) and route.is_finish(view.method, target),
+        )
+        match decision:
+            case Admitted(held=held):
+                return Forward(route, held=held)
+            case Bypassed():
+                return Forward(route)
+            case Refused():
+                return TurnedBack(route, decision)
+            case Claimable(place=place):
+                return await self._claim(route, place)
+            case _:
+                assert_never(decision)
+
+    async def _claim(self, route: EventRoute, place: QueueClaims) -> Verdict:
+        snapshot = self.room.snapshot(route.event)
+        if snapshot is None:
+            raise AssertionError("a claimable place was decided on a snapshot")
+        if not self.room.can_issue:
+            return TurnedBack(
+                route,
+                Refused(ProblemType.CLAIM_FIRST, "Claim your turn at the event's gateway first."),
+            )
+        passed = await self.room.claim_place(snapshot, place)
+        if isinstance(passed, Refused):
+            return TurnedBack(route, passed)
+        return Forward(route, held=passed.claims, fresh=passed)
+
+
+# Both are pure and asked about the same few values over and over; the bound is for the others.
+@lru_cache(maxsize=4096)
+def _path_target(path: bytes) -> Target:
+    return canonical_target(path)
+
+
+def _target(path: bytes, query: bytes) -> Target:
+    if query:
+        canonical_target(b"/", query)
+    return _path_target(path)
+
+
+@lru_cache(maxsize=1024)
+def _host(values: tuple[bytes, ...]) -> str:
+    return canonical_host(list(values))
+
+
+def _is_preflight(headers: RawHeaders) -> bool:
+    names = {name for name, _ in headers}
+    return b"origin" in names and b"access-control-request-method" in names

@@ -1,0 +1,306 @@
+"""The gate as pure ASGI middleware: wrap it around any app and the crowd waits outside.
+
+from gateway.edge import AdmissionMiddleware
+from gateway.wiring import open_gate
+
+app = AdmissionMiddleware(app, open_gate("gateway.toml"))
+"""
+
+import re
+from typing import Protocol, assert_never
+from urllib.parse import quote, unquote
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from gateway.answers import (
+    NO_STORE,
+    Answer,
+    RawHeader,
+    cors_headers,
+    problem,
+    redirect,
+    refusal,
+    send_answer,
+)
+from gateway.calls import home_authority, is_secure, room_path, token_cookie
+from gateway.domain.admission import ProblemType, Refused
+from gateway.domain.carriers import bearer_token, is_queue_header, without_our_cookies
+from gateway.domain.claims import PassClaims
+from gateway.domain.peers import Peers
+from gateway.domain.positions import EventId
+from gateway.domain.return_to import ReturnTo
+from gateway.domain.routes import EventRoute
+from gateway.edge.gate import (
+    Forward,
+    Gate,
+    Preflight,
+    RequestView,
+    TurnedBack,
+    Unreadable,
+    Untouched,
+)
+from gateway.queue import Passed
+
+_OWN_PREFIX = b"/queue/"
+SESSION_HEADER = b"queue-session"
+_SESSION_EXTEND = re.compile(rb"extend=([0-9]{1,5})")
+
+
+class OpenGate(Protocol):
+    """A gate with what keeps it fresh, and our own interface. `gateway.wiring` makes them.
+
+    Attributes:
+        interface: Answers `/queue/…` and the paths in `own_paths`.
+    """
+
+    gate: Gate
+    peers: Peers
+    interface: ASGIApp
+    own_paths: frozenset[bytes]
+
+    async def start(self) -> None:
+        """Begin to watch the ledger. Repeating it does nothing."""
+        ...
+
+    async def aclose(self) -> None: ...
+
+
+class AdmissionMiddleware:
+    """Lets admitted visitors through to `app` and turns everyone else back.
+
+    Checks are made from memory: no ledger call on the request's path, but for the one claim that
+    opens a session. Other scopes than HTTP, WebSocket and lifespan do not exist in ASGI today; one
+    that appears is refused by an exception and not let through.
+    """
+
+    def __init__(self, app: ASGIApp, opened: OpenGate) -> None:
+        self.app = app
+        self._opened = opened
+        self._gate = opened.gate
+        self._started = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        kind = scope["type"]
+        if kind == "lifespan":
+            await self.app(scope, self._starting(receive), self._closing(send))
+            return
+        if kind not in ("http", "websocket"):
+            raise RuntimeError(f"no admission rule for the ASGI scope {kind!r}")
+        if not self._started:
+            # A server or an app without lifespan: the first request starts the watch.
+            await self._opened.start()
+            self._started = True
+        path = raw_path_of(scope)
+        if path.startswith(_OWN_PREFIX) or path in self._opened.own_paths:
+            await self._opened.interface(scope, receive, send)
+            return
+        await self._guard(path, scope, receive, send)
+
+    async def _guard(self, path: bytes, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = scope["headers"]
+        view = RequestView(
+            method=scope.get("method", "GET"),
+            hosts=tuple([value for name, value in headers if name == b"host"]),
+            path=path,
+            query=scope["query_string"],
+            headers=headers,
+            secure=is_secure(scope, self._opened.peers),
+        )
+        if not _one_reading(path, scope["path"]):
+            await send_answer(_not_canonical("path and raw path differ"), scope, send)
+            return
+        verdict = await self._gate.judge(view)
+        match verdict:
+            case Forward():
+                await self._forward(verdict, view, scope, receive, send)
+            case Untouched():
+                await self.app(scope, receive, send)
+            case TurnedBack():
+                await send_answer(_turn_back(verdict, view, scope), scope, send)
+            case Preflight(route=route):
+                await send_answer(_preflight(route, view), scope, send)
+            case Unreadable(status=400, why=why):
+                await send_answer(_not_canonical(why), scope, send)
+            case Unreadable(status=status, why=why):
+                await send_answer(problem(status, why), scope, send)
+            case _:
+                assert_never(verdict)
+
+    async def _forward(
+        self, verdict: Forward, view: RequestView, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        inner = dict(scope)
+        inner["headers"] = _for_backend(view, self._gate.events, verdict.route.event, verdict.held)
+        listening = _Listening(verdict, view.secure, self._gate, send)
+        await self.app(inner, receive, listening.send)
+
+    def _starting(self, receive: Receive) -> Receive:
+        async def wrapped() -> Message:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                await self._opened.start()
+                self._started = True
+            return message
+
+        return wrapped
+
+    def _closing(self, send: Send) -> Send:
+        async def wrapped(message: Message) -> None:
+            if message["type"].startswith("lifespan.shutdown"):
+                await self._opened.aclose()
+            await send(message)
+
+        return wrapped
+
+
+class _Listening:
+    """Passes an answer on; adds the cookie of a fresh pass, and hears what the backend says of the session.
+
+    `Queue-Session: end` and `Queue-Session: extend=600` are for us and go no further.
+    """
+
+    def __init__(self, verdict: Forward, secure: bool, gate: Gate, send: Send) -> None:
+        self._verdict = verdict
+        self._secure = secure
+        self._gate = gate
+        self._send = send
+
+    async def send(self, message: Message) -> None:
+        if message["type"] in (
+            "http.response.start",
+            "websocket.accept",
+            "websocket.http.response.start",
+        ):
+            message = await self._opened(message)
+        await self._send(message)
+
+    async def _opened(self, message: Message) -> Message:
+        headers: list[RawHeader] = list(message.get("headers", ()))
+        said = [value for name, value in headers if name.lower() == SESSION_HEADER]
+        fresh = self._verdict.fresh
+        if not said and fresh is None:
+            return message
+        headers = [header for header in headers if header[0].lower() != SESSION_HEADER]
+        held = self._verdict.held
+        if said and held is not None:
+            fresh = await _obey(self._gate, held, said[-1].strip()) or fresh
+        if fresh is not None:
+            headers = _with_pass(headers, fresh, self._secure)
+        return {**message, "headers": headers}
+
+
+async def _obey(gate: Gate, held: PassClaims, said: bytes) -> Passed | None:
+    """Do what the backend asks; return the pass of a session that it made longer."""
+    if said == b"end":
+        await gate.room.end_for_backend(held)
+        return None
+    match = _SESSION_EXTEND.fullmatch(said)
+    if match is None:
+        return None
+    return await gate.room.extend_for_backend(held, int(match[1]))
+
+
+def _with_pass(headers: list[RawHeader], fresh: Passed, secure: bool) -> list[RawHeader]:
+    """Add the cookie. An answer that sets a pass must not be kept by any cache."""
+    claims = fresh.claims
+    cookie = token_cookie(
+        claims.event,
+        is_pass=True,
+        secure=secure,
+        token=fresh.token,
+        life_s=claims.expires_at - claims.issued_at,
+    )
+    kept = [header for header in headers if header[0].lower() != b"cache-control"]
+    return [*kept, NO_STORE, cookie]
+
+
+def _for_backend(
+    view: RequestView, events: tuple[EventId, ...], event: EventId, held: PassClaims | None
+) -> list[RawHeader]:
+    """Remove what is ours or pretends to be, and say who comes."""
+    headers: list[RawHeader] = []
+    for name, value in view.headers:
+        if name == b"cookie":
+            rest = without_our_cookies(value, events)
+            if rest:
+                headers.append((name, rest))
+        elif name == b"authorization":
+            # Ours is removed, the backend's own is not looked at.
+            if bearer_token(value) is None:
+                headers.append((name, value))
+        elif not is_queue_header(name):
+            headers.append((name, value))
+    if held is not None:
+        # The client's own spelling of these was removed above: the backend may trust them.
+        headers += identity_headers(event, held)
+    return headers
+
+
+def identity_headers(event: EventId, held: PassClaims) -> list[RawHeader]:
+    return [
+        (b"queue-event", event.encode()),
+        (b"queue-position", str(held.position).encode()),
+        (b"queue-visitor", held.visitor.encode("latin-1", "replace")),
+    ]
+
+
+def _turn_back(verdict: TurnedBack, view: RequestView, scope: Scope) -> Answer:
+    if is_navigation(scope, view):
+        return redirect(waiting_page(verdict.route, view))
+    origin = next((value for name, value in view.headers if name == b"origin"), None)
+    return refusal(verdict.refused).with_headers(cors_headers(verdict.route, origin))
+
+
+def is_navigation(scope: Scope, view: RequestView) -> bool:
+    """Whether a person's browser goes to a page, and not a script of a page to some data."""
+    if scope["type"] != "http":
+        return False
+    fields = dict(view.headers)
+    mode = fields.get(b"sec-fetch-mode")
+    if mode is not None:
+        return mode == b"navigate"
+    return view.method in ("GET", "HEAD") and b"text/html" in fields.get(b"accept", b"")
+
+
+def waiting_page(route: EventRoute, view: RequestView, *, absolute: bool = False) -> str:
+    """Return where the event's waiting page is, and from there back to here."""
+    authority = view.hosts[0].decode("ascii")
+    scheme = "https" if view.secure else "http"
+    wanted = view.path.decode("ascii") + ("?" + view.query.decode("ascii") if view.query else "")
+    home = home_authority(route, authority)
+    if home is not None:
+        here = ReturnTo(wanted, authority)
+        return f"{scheme}://{home}{room_path(route.event, here, scheme)}"
+    path = room_path(route.event, ReturnTo(wanted))
+    return f"{scheme}://{authority}{path}" if absolute else path
+
+
+def _preflight(route: EventRoute, view: RequestView) -> Answer:
+    fields = dict(view.headers)
+    cors = cors_headers(route, fields.get(b"origin"))
+    if len(cors) > 1:
+        cors += [
+            (b"access-control-allow-methods", fields[b"access-control-request-method"]),
+            (
+                b"access-control-allow-headers",
+                fields.get(b"access-control-request-headers", b"queue-token"),
+            ),
+            (b"access-control-max-age", b"600"),
+        ]
+    return Answer(204, (NO_STORE, *cors))
+
+
+def _not_canonical(why: str) -> Answer:
+    return refusal(Refused(ProblemType.NOT_CANONICAL, f"{why[0].upper()}{why[1:]}."))
+
+
+def raw_path_of(scope: Scope) -> bytes:
+    """Return the path as it was sent. A server that does not keep it gets one reading, its own."""
+    raw: bytes | None = scope.get("raw_path")
+    return raw if raw is not None else quote(scope["path"], safe="/:@!$&'()*+,=~").encode()
+
+
+def _one_reading(raw: bytes, path: str) -> bool:
+    """Whether the app behind will route by the same path that was judged."""
+    text = raw.decode("latin-1")
+    return text == path if "%" not in text else unquote(text) == path

@@ -1,0 +1,114 @@
+"""Prometheus metrics. Labels are closed sets (events, outcomes, calls); never a position or a path."""
+
+import os
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Histogram,
+    generate_latest,
+    multiprocess,
+)
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from gateway.domain.positions import EventId
+from gateway.ports import ClaimOutcome
+from gateway.snapshots import SnapshotBoard
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+_BATCH_SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+
+
+class GatewayMetrics:
+    """Implements `gateway.ports.Observer`, and what the ledger reports of itself."""
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        self.registry = registry if registry is not None else CollectorRegistry()
+        self._joins = Counter(
+            "gateway_joins_total",
+            "Joins answered with a place",
+            ("event", "repeated"),
+            registry=self.registry,
+        )
+        self._decisions = Counter(
+            "gateway_decisions_total",
+            "Decisions on requests to protected paths",
+            ("event", "outcome"),
+            registry=self.registry,
+        )
+        self._claims = Counter(
+            "gateway_claims_total",
+            "Claims by what came of them",
+            ("event", "outcome"),
+            registry=self.registry,
+        )
+        self._ledger_calls = Counter(
+            "gateway_ledger_calls_total",
+            "Round trips to the ledger",
+            ("call", "outcome"),
+            registry=self.registry,
+        )
+        self._batches = Histogram(
+            "gateway_join_batch_size",
+            "Joins dealt in one round trip",
+            buckets=_BATCH_SIZES,
+            registry=self.registry,
+        )
+        # `labels()` costs more than a decision; a known pair is looked up once.
+        self._decision_counters: dict[tuple[EventId, str], Counter] = {}
+
+    def joined(self, event: EventId, *, repeated: bool) -> None:
+        self._joins.labels(event, "yes" if repeated else "no").inc()
+
+    def decided(self, event: EventId, outcome: str) -> None:
+        counter = self._decision_counters.get((event, outcome))
+        if counter is None:
+            counter = self._decisions.labels(event, outcome)
+            self._decision_counters[event, outcome] = counter
+        counter.inc()
+
+    def claimed(self, event: EventId, outcome: ClaimOutcome) -> None:
+        self._claims.labels(event, outcome.value).inc()
+
+    def ledger_called(self, call: str, outcome: str) -> None:
+        self._ledger_calls.labels(call, outcome).inc()
+
+    def batch_dealt(self, size: int) -> None:
+        self._batches.observe(size)
+
+    def watch_board(self, board: SnapshotBoard) -> None:
+        """Show each event's numbers as of the last read."""
+        self.registry.register(_BoardCollector(board))
+
+    def exposition(self) -> bytes:
+        """Return the text of `/metrics`; with several workers, of all of them."""
+        if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+            everyone = CollectorRegistry()
+            multiprocess.MultiProcessCollector(everyone)  # type: ignore[no-untyped-call]
+            return generate_latest(everyone)
+        return generate_latest(self.registry)
+
+
+class _BoardCollector(Collector):
+    def __init__(self, board: SnapshotBoard) -> None:
+        self._board = board
+
+    def collect(self) -> list[Metric]:
+        families = {
+            name: GaugeMetricFamily(f"gateway_{name}", text, labels=("event",))
+            for name, text in (
+                ("issued", "Highest position handed out"),
+                ("served_up_to", "The pointer"),
+                ("waiting", "Turns handed out and not let in"),
+                ("active_sessions", "Sessions that run"),
+            )
+        }
+        for snapshot in self._board.all():
+            event = (snapshot.event,)
+            families["issued"].add_metric(event, snapshot.issued)
+            families["served_up_to"].add_metric(event, snapshot.served_up_to)
+            families["waiting"].add_metric(event, snapshot.waiting)
+            families["active_sessions"].add_metric(event, snapshot.active_sessions)
+        return list(families.values())

@@ -1,0 +1,236 @@
+"""Puts the parts together from the settings: the only place that knows them all."""
+
+import asyncio
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from starlette.types import ASGIApp
+
+from gateway.api.app import OWN_PATHS, Probes, admin_app, public_app
+from gateway.api.queue_calls import QueueCalls
+from gateway.clock import LedgerClock
+from gateway.domain.peers import Peers
+from gateway.domain.positions import EventId
+from gateway.edge.forward_auth import ForwardAuth
+from gateway.edge.gate import Gate
+from gateway.errors import KeyRingError, LedgerUnavailable, SettingsInvalid
+from gateway.ledger.embedded import EmbeddedServer, embedded_url
+from gateway.ledger.redis import RedisLedger
+from gateway.ledger.watcher import LedgerWatcher
+from gateway.metrics import CONTENT_TYPE, GatewayMetrics
+from gateway.page.room import WaitingPage
+from gateway.ports import Vouched, VoucherReader
+from gateway.queue import Room
+from gateway.settings import Settings, load_settings
+from gateway.snapshots import SnapshotBoard
+from gateway.tokens.codec import Signer, Verifier
+from gateway.tokens.jwks import JwksFile, jwks_document
+from gateway.tokens.keyring import KeyRing
+from gateway.tokens.keys import PublicKeys
+from gateway.tokens.vouchers import VoucherVerifier, hashed_subject
+
+# Keys that an operator adds, activates or removes are in force after this long, without a restart.
+KEYS_POLL_S = 1.0
+
+
+class _Reloading(Protocol):
+    def reload_if_changed(self) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Keys:
+    """The keys of one process.
+
+    Attributes:
+        signer: None where only public keys are configured.
+        files: What to look at again every second.
+    """
+
+    public: PublicKeys
+    signer: Signer | None
+    vouchers: VoucherReader | None
+    files: Sequence[_Reloading]
+
+
+class _SiteVouchers:
+    """Implements `ports.VoucherReader`: checks a voucher, and forgets the visitor's own name."""
+
+    def __init__(self, verifier: VoucherVerifier, secret: bytes) -> None:
+        self._verifier = verifier
+        self._secret = secret
+
+    def read(self, voucher: str, now_s: float, *, expect_event: EventId) -> Vouched:
+        held = self._verifier.verify(voucher, now_s, expect_event=expect_event)
+        return Vouched(hashed_subject(self._secret, expect_event, held.subject), held.head_start)
+
+
+@dataclass(slots=True)
+class OpenedGate:
+    """Everything that one process needs to answer; implements `edge.middleware.OpenGate`.
+
+    Attributes:
+        interface: The public app: `/queue/…`, `/auth`, keys and probes.
+        admin: The app of the admin port.
+    """
+
+    settings: Settings
+    gate: Gate
+    peers: Peers
+    interface: ASGIApp
+    admin: ASGIApp
+    own_paths: frozenset[bytes]
+    board: SnapshotBoard
+    ledger: RedisLedger
+    metrics: GatewayMetrics
+    _watcher: LedgerWatcher
+    _key_files: Sequence[_Reloading]
+    _embedded: EmbeddedServer | None
+    _tasks: list["asyncio.Task[None]"] = field(default_factory=list["asyncio.Task[None]"])
+    _starting: "asyncio.Task[None] | None" = None
+
+    async def start(self) -> None:
+        """Begin to watch the ledger and the keys. Repeating it does nothing."""
+        if self._starting is None:
+            self._starting = asyncio.create_task(self._start())
+        await self._starting
+
+    async def _start(self) -> None:
+        if self._embedded is not None:
+            await asyncio.to_thread(self._embedded.start)
+        await self._watcher.start()
+        self._tasks.append(asyncio.create_task(self._follow_keys(), name="keys-poll"))
+
+    async def aclose(self) -> None:
+        """Answer the joins under way, then let everything go."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._watcher.aclose()
+        await self.ledger.aclose()
+        if self._embedded is not None:
+            await asyncio.to_thread(self._embedded.stop)
+
+    async def _follow_keys(self) -> None:
+        while True:
+            await asyncio.sleep(KEYS_POLL_S)
+            for keys in self._key_files:
+                keys.reload_if_changed()
+
+
+def open_gate(
+    settings: Settings | Path | str | None = None, *, own_embedded: bool = True
+) -> OpenedGate:
+    """Assemble a gate; nothing is connected before it is started.
+
+    Args:
+        settings: The settings, or the path of their file.
+        own_embedded: Whether the embedded ledger, where one is configured, is started with it.
+
+    Raises:
+        SettingsInvalid: The settings or a file that they name have mistakes.
+    """
+    if not isinstance(settings, Settings):
+        settings = load_settings(None if settings is None else Path(settings))
+    keys = _open_keys(settings)
+    clock, board, metrics = LedgerClock(), SnapshotBoard(), GatewayMetrics()
+    metrics.watch_board(board)
+    ledger = RedisLedger(
+        ledger_url(settings),
+        timeout_s=settings.ledger.timeout_s,
+        on_time=clock.observe,
+        on_call=metrics.ledger_called,
+        on_batch=metrics.batch_dealt,
+    )
+    room = Room(
+        ledger=ledger,
+        snapshots=board,
+        clock=clock,
+        verifier=Verifier(keys.public, settings.keys.issuer),
+        issuer=settings.keys.issuer,
+        new_secret=lambda: secrets.token_urlsafe(16),
+        observer=metrics,
+        signer=keys.signer,
+        vouchers=keys.vouchers,
+    )
+    routes = settings.routes()
+    gate = Gate(room, routes)
+    peers = Peers(settings.trusted_networks(), settings.server.scheme)
+    page = WaitingPage(room)
+
+    async def unready() -> list[str]:
+        return await _unready(ledger, board, keys)
+
+    probes = Probes(jwks=lambda: jwks_document(keys.public.public_keys()), unready=unready)
+    return OpenedGate(
+        settings=settings,
+        gate=gate,
+        peers=peers,
+        interface=public_app(
+            QueueCalls(
+                room,
+                routes,
+                peers,
+                body_limit=settings.server.body_bytes,
+                pages={"room": page.show, "enter": page.enter},
+            ),
+            ForwardAuth(gate, settings.forward_auth_networks(), clock.now_s),
+            probes,
+        ),
+        admin=admin_app(probes, metrics.exposition, CONTENT_TYPE),
+        own_paths=frozenset(
+            path.encode() for path in OWN_PATHS - set(settings.server.pass_through)
+        ),
+        board=board,
+        ledger=ledger,
+        metrics=metrics,
+        _watcher=LedgerWatcher(ledger, board, poll_s=settings.ledger.poll_s),
+        _key_files=keys.files,
+        _embedded=EmbeddedServer(Path(settings.ledger.data_dir))
+        if own_embedded and not settings.ledger.url
+        else None,
+    )
+
+
+def ledger_url(settings: Settings) -> str:
+    return settings.ledger.url or embedded_url(Path(settings.ledger.data_dir))
+
+
+async def _unready(ledger: RedisLedger, board: SnapshotBoard, keys: _Keys) -> list[str]:
+    reasons = []
+    try:
+        await ledger.ping()
+    except LedgerUnavailable as exc:
+        reasons.append(f"The ledger is away ({exc.cause}).")
+    if not board.complete:
+        reasons.append("No event has been read yet.")
+    if not keys.public.public_keys():
+        reasons.append("There is no key to check tokens with.")
+    return reasons
+
+
+def _open_keys(settings: Settings) -> _Keys:
+    files: list[_Reloading] = []
+    signer: Signer | None = None
+    vouchers: VoucherReader | None = None
+    try:
+        if settings.keys.jwks is not None:
+            public_file = JwksFile(Path(settings.keys.jwks))
+            public: PublicKeys = public_file
+            files.append(public_file)
+        else:
+            ring = KeyRing.load(Path(settings.keys.dir))
+            public, signer = ring, Signer(ring)
+            files.append(ring)
+        if settings.keys.voucher_jwks is not None and settings.keys.sub_secret is not None:
+            site = JwksFile(Path(settings.keys.voucher_jwks), any_kid=True)
+            secret = Path(settings.keys.sub_secret).read_bytes().strip()
+            vouchers = _SiteVouchers(VoucherVerifier(site), secret)
+            files.append(site)
+    except KeyRingError as exc:
+        raise SettingsInvalid([f"[keys]: {exc}"]) from exc
+    except OSError as exc:
+        raise SettingsInvalid([f"[keys] sub_secret: cannot be read: {exc.strerror}"]) from exc
+    return _Keys(public, signer, vouchers, files)
