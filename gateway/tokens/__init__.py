@@ -1,0 +1,1 @@
+"""Tokens and keys: signing, strict verification, the key ring folder and JWK sets."""
