@@ -3,13 +3,22 @@
 import json
 import logging
 import sys
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
 class JsonLines(logging.Formatter):
-    """Writes a record and its `extra` fields as one line."""
+    """Writes a record and its `extra` fields as one line.
+
+    Args:
+        context: Returns the fields that belong to every line written just now.
+    """
+
+    def __init__(self, context: Callable[[], Mapping[str, object]]) -> None:
+        super().__init__()
+        self._context = context
 
     def format(self, record: logging.LogRecord) -> str:
         entry: dict[str, object] = {
@@ -17,6 +26,7 @@ class JsonLines(logging.Formatter):
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
+            **self._context(),
         }
         entry |= {name: value for name, value in vars(record).items() if name not in _STANDARD}
         if record.exc_info:
@@ -24,10 +34,10 @@ class JsonLines(logging.Formatter):
         return json.dumps(entry, default=str)
 
 
-def set_up_logging(level: str) -> None:
+def set_up_logging(level: str, context: Callable[[], Mapping[str, object]] = dict) -> None:
     """Send every logger's lines to standard error."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonLines())
+    handler.setFormatter(JsonLines(context))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     # uvicorn brings handlers of its own, and an access log that would hold every target.
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):

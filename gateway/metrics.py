@@ -50,24 +50,29 @@ class GatewayMetrics:
             ("call", "outcome"),
             registry=self.registry,
         )
+        self._backend_faults = Counter(
+            "gateway_backend_faults_total",
+            "Requests that the backend did not answer, or not to the end",
+            ("fault",),
+            registry=self.registry,
+        )
         self._batches = Histogram(
             "gateway_join_batch_size",
             "Joins dealt in one round trip",
             buckets=_BATCH_SIZES,
             registry=self.registry,
         )
-        # `labels()` costs more than a decision; a known pair is looked up once.
-        self._decision_counters: dict[tuple[EventId, str], Counter] = {}
+        # A counter of the library takes a lock and costs more than a decision does, so decisions are
+        # tallied here and handed over when somebody looks, or once a second.
+        self._tally: dict[tuple[EventId, str], int] = {}
+        self._board: SnapshotBoard | None = None
 
     def joined(self, event: EventId, *, repeated: bool) -> None:
         self._joins.labels(event, "yes" if repeated else "no").inc()
 
     def decided(self, event: EventId, outcome: str) -> None:
-        counter = self._decision_counters.get((event, outcome))
-        if counter is None:
-            counter = self._decisions.labels(event, outcome)
-            self._decision_counters[event, outcome] = counter
-        counter.inc()
+        key = (event, outcome)
+        self._tally[key] = self._tally.get(key, 0) + 1
 
     def claimed(self, event: EventId, outcome: ClaimOutcome) -> None:
         self._claims.labels(event, outcome.value).inc()
@@ -75,18 +80,31 @@ class GatewayMetrics:
     def ledger_called(self, call: str, outcome: str) -> None:
         self._ledger_calls.labels(call, outcome).inc()
 
+    def backend_failed(self, fault: str) -> None:
+        self._backend_faults.labels(str(fault)).inc()
+
     def batch_dealt(self, size: int) -> None:
         self._batches.observe(size)
 
     def watch_board(self, board: SnapshotBoard) -> None:
         """Show each event's numbers as of the last read."""
+        self._board = board
         self.registry.register(_BoardCollector(board))
+
+    def flush(self) -> None:
+        """Hand the tallied decisions over to the registry, where other processes can see them."""
+        tally, self._tally = self._tally, {}
+        for (event, outcome), count in tally.items():
+            self._decisions.labels(event, outcome).inc(count)
 
     def exposition(self) -> bytes:
         """Return the text of `/metrics`; with several workers, of all of them."""
+        self.flush()
         if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
             everyone = CollectorRegistry()
             multiprocess.MultiProcessCollector(everyone)  # type: ignore[no-untyped-call]
+            if self._board is not None:
+                everyone.register(_BoardCollector(self._board))
             return generate_latest(everyone)
         return generate_latest(self.registry)
 

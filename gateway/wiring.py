@@ -33,7 +33,7 @@ from gateway.tokens.keys import PublicKeys
 from gateway.tokens.vouchers import VoucherVerifier, hashed_subject
 
 # Keys that an operator adds, activates or removes are in force after this long, without a restart.
-KEYS_POLL_S = 1.0
+UPKEEP_S = 1.0
 
 
 class _Reloading(Protocol):
@@ -101,7 +101,7 @@ class OpenedGate:
         if self._embedded is not None:
             await asyncio.to_thread(self._embedded.start)
         await self._watcher.start()
-        self._tasks.append(asyncio.create_task(self._follow_keys(), name="keys-poll"))
+        self._tasks.append(asyncio.create_task(self._upkeep(), name="upkeep"))
 
     async def aclose(self) -> None:
         """Answer the joins under way, then let everything go."""
@@ -113,11 +113,12 @@ class OpenedGate:
         if self._embedded is not None:
             await asyncio.to_thread(self._embedded.stop)
 
-    async def _follow_keys(self) -> None:
+    async def _upkeep(self) -> None:
         while True:
-            await asyncio.sleep(KEYS_POLL_S)
+            await asyncio.sleep(UPKEEP_S)
             for keys in self._key_files:
                 keys.reload_if_changed()
+            self.metrics.flush()
 
 
 def open_gate(
