@@ -8,7 +8,7 @@ import tomllib
 from collections.abc import Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Annotated, Any, TypeAlias, get_args
+from typing import Annotated, Any, TypeAlias, cast, get_args
 from urllib.parse import SplitResult, urlsplit
 
 import msgspec
@@ -33,6 +33,9 @@ Network: TypeAlias = IPv4Network | IPv6Network
 ENV_PREFIX = "GATEWAY_"
 CONFIG_ENV = "GATEWAY_CONFIG"
 DEFAULT_FILE = "gateway.toml"
+
+OWN_PATHS = frozenset({"/.well-known/jwks.json", "/openapi.json", "/healthz", "/readyz", "/auth"})
+"""What the gateway answers itself on every host, beside `/queue/…`."""
 
 
 class ServerSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -138,7 +141,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     keys: KeySettings = field(default_factory=KeySettings)
     ledger: LedgerSettings = field(default_factory=LedgerSettings)
     proxy: ProxySettings = field(default_factory=ProxySettings)
-    events: dict[str, EventSettings] = field(default_factory=dict)
+    events: dict[str, EventSettings] = field(default_factory=dict[str, EventSettings])
     log_level: str = "info"
 
     def routes(self) -> RouteTable:
@@ -265,7 +268,7 @@ def _good_fields(
         mistakes.append(f"{where}: must be a table")
         return {}
     good: dict[str, Any] = {}
-    for key, item in value.items():
+    for key, item in cast("dict[str, Any]", value).items():
         if key not in struct.__struct_fields__:
             mistakes.append(f"{where} {key}: there is no such setting")
             continue
@@ -283,13 +286,14 @@ def _convert_events(value: Any, mistakes: list[str]) -> dict[str, EventSettings]
         mistakes.append("[events]: must be a table of events")
         return {}
     events: dict[str, EventSettings] = {}
-    for name, item in value.items():
+    for name, item in cast("dict[str, Any]", value).items():
         if not is_event_id(name):
             mistakes.append(f"[events.{name}]: a name is 1 to 63 characters of a-z, 0-9 and '-'")
             continue
         good = _good_fields(f"[events.{name}]", EventSettings, item, mistakes)
         # An event without hosts is found by its check.
-        events[name] = EventSettings(**{"hosts": (), **good})
+        good.setdefault("hosts", ())
+        events[name] = EventSettings(**good)
     return events
 
 
@@ -299,6 +303,12 @@ def _check(settings: Settings) -> list[str]:
         *_check_networks("forward_auth_peers", settings.server.forward_auth_peers),
         *_check_urls(settings),
     ]
+    for path in settings.server.pass_through:
+        if path not in OWN_PATHS:
+            mistakes.append(
+                f"[server] pass_through: {path!r} is no path of ours; those are "
+                + ", ".join(sorted(OWN_PATHS))
+            )
     if settings.keys.voucher_jwks and not settings.keys.sub_secret:
         mistakes.append(
             "[keys] sub_secret: vouchers need it; name a file with at least 16 random bytes, "
@@ -314,7 +324,7 @@ def _check(settings: Settings) -> list[str]:
     server = settings.server
     if server.port and server.port == server.admin_port:
         mistakes.append("[server] admin_port: must not be the port that visitors use")
-    routes = []
+    routes: list[EventRoute] = []
     for name, event in settings.events.items():
         problems = _check_event(name, event)
         mistakes += problems
@@ -330,7 +340,7 @@ def _check(settings: Settings) -> list[str]:
 
 
 def _check_networks(name: str, values: tuple[str, ...]) -> list[str]:
-    mistakes = []
+    mistakes: list[str] = []
     for text in values:
         try:
             ip_network(text)
@@ -340,7 +350,7 @@ def _check_networks(name: str, values: tuple[str, ...]) -> list[str]:
 
 
 def _check_urls(settings: Settings) -> list[str]:
-    mistakes = []
+    mistakes: list[str] = []
     url = settings.ledger.url
     if url:
         parts = _split_url(url)
@@ -370,7 +380,7 @@ def _split_url(text: str) -> SplitResult | None:
 
 def _check_event(name: str, event: EventSettings) -> list[str]:
     where = f"[events.{name}]"
-    mistakes = []
+    mistakes: list[str] = []
     if not event.hosts:
         mistakes.append(f"{where} hosts: name at least one host, or '*' for every host")
     for key, values, parse in (

@@ -1,6 +1,7 @@
 """Puts the parts together from the settings: the only place that knows them all."""
 
 import asyncio
+import logging
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -9,7 +10,7 @@ from typing import Protocol
 
 from starlette.types import ASGIApp
 
-from gateway.api.app import OWN_PATHS, Probes, admin_app, public_app
+from gateway.api.app import Probes, admin_app, public_app
 from gateway.api.queue_calls import QueueCalls
 from gateway.clock import LedgerClock
 from gateway.domain.peers import Peers
@@ -24,19 +25,26 @@ from gateway.metrics import CONTENT_TYPE, GatewayMetrics
 from gateway.page.room import WaitingPage
 from gateway.ports import Vouched, VoucherReader
 from gateway.queue import Room
-from gateway.settings import Settings, load_settings
+from gateway.settings import OWN_PATHS, Settings, load_settings
 from gateway.snapshots import SnapshotBoard
 from gateway.tokens.codec import Signer, Verifier
 from gateway.tokens.jwks import JwksFile, jwks_document
 from gateway.tokens.keyring import KeyRing
 from gateway.tokens.keys import PublicKeys
-from gateway.tokens.vouchers import VoucherVerifier, hashed_subject
+from gateway.tokens.vouchers import MIN_SECRET_BYTES, VoucherVerifier, hashed_subject
+
+logger = logging.getLogger(__name__)
 
 # Keys that an operator adds, activates or removes are in force after this long, without a restart.
 UPKEEP_S = 1.0
 
 
 class _Reloading(Protocol):
+    """A file or folder of keys: looked at again every second, the last good state in force."""
+
+    @property
+    def trouble(self) -> str | None: ...
+
     def reload_if_changed(self) -> bool: ...
 
 
@@ -117,8 +125,18 @@ class OpenedGate:
         while True:
             await asyncio.sleep(UPKEEP_S)
             for keys in self._key_files:
-                keys.reload_if_changed()
+                _look_again(keys)
             self.metrics.flush()
+
+
+def _look_again(keys: _Reloading) -> None:
+    before = keys.trouble
+    if keys.reload_if_changed():
+        logger.info("the keys have changed")
+    if keys.trouble is not None and keys.trouble != before:
+        # The former keys stay in force: a broken folder must not stop a sale. But a key that was to
+        # be taken away is not taken away either.
+        logger.error("the keys cannot be read", extra={"trouble": keys.trouble})
 
 
 def open_gate(
@@ -200,7 +218,7 @@ def ledger_url(settings: Settings) -> str:
 
 
 async def _unready(ledger: RedisLedger, board: SnapshotBoard, keys: _Keys) -> list[str]:
-    reasons = []
+    reasons: list[str] = []
     try:
         await ledger.ping()
     except LedgerUnavailable as exc:
@@ -228,6 +246,10 @@ def _open_keys(settings: Settings) -> _Keys:
         if settings.keys.voucher_jwks is not None and settings.keys.sub_secret is not None:
             site = JwksFile(Path(settings.keys.voucher_jwks), any_kid=True)
             secret = Path(settings.keys.sub_secret).read_bytes().strip()
+            if len(secret) < MIN_SECRET_BYTES:
+                raise SettingsInvalid(
+                    [f"[keys] sub_secret: needs at least {MIN_SECRET_BYTES} random bytes"]
+                )
             vouchers = _SiteVouchers(VoucherVerifier(site), secret)
             files.append(site)
     except KeyRingError as exc:

@@ -21,8 +21,6 @@ HEALTH_PATH = "/healthz"
 READY_PATH = "/readyz"
 AUTH_PATH = "/auth"
 
-OWN_PATHS = frozenset({JWKS_PATH, OPENAPI_PATH, HEALTH_PATH, READY_PATH, AUTH_PATH})
-
 # A new key is `next` before it signs, for longer than this; so no verifier ever meets an unknown one.
 JWKS_CACHE = "public, max-age=300"
 

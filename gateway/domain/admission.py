@@ -120,6 +120,8 @@ def decide(
 ) -> Decision:
     """Decide on one request to a protected path.
 
+    A token for another event counts for nothing here, whoever forgot to compare.
+
     Args:
         snapshot: The event as last read; None when it was never read.
         visitor: What the request proves.
@@ -133,6 +135,8 @@ def decide(
         return Refused(ProblemType.EVENT_CLOSED, "This event is over.")
     if snapshot.state is EventState.BYPASS:
         return Bypassed()
+    if any(token and token.event != snapshot.event for token in (visitor.held, visitor.place)):
+        return no_token(TokenFault.WRONG_EVENT)
     if visitor.held is not None and _pass_admits(snapshot, visitor.held, now_s, on_finish_path):
         return Admitted(visitor.held)
     if snapshot.state is EventState.SUSPENDED:

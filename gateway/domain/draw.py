@@ -3,7 +3,15 @@
 At the opening the count `n` is frozen and a seed, whose hash was published beforehand, is revealed.
 The turn of position p ≤ n is a Feistel network over the smallest even-bit domain that holds n, with
 cycle walking (Black and Rogaway 2002, "Ciphers with Arbitrary Finite Domains"). Nothing is stored for
-each visitor, any gateway computes it, and anyone can check it from the pointer document.
+each visitor, any gateway computes it, and anyone can check it from the pointer document:
+
+    h = max(1, ceil(bit_length(n − 1) / 2)); v = p − 1
+    do   L, R = the upper and lower h bits of v
+         for i in 0 … 9:
+             L, R = R, L xor (the lower h bits of the first 8 bytes of
+                              HMAC-SHA256(seed, byte i ‖ R as 8 bytes), both big-endian)
+         v = L ‖ R
+    while v ≥ n; the turn is v + 1
 """
 
 import hashlib
@@ -34,9 +42,9 @@ class Draw:
     count: int | None = None
 
     def __post_init__(self) -> None:
-        # A seed that cannot be read is found out here, once, and not at every decision.
-        if self.seed is not None:
-            bytes.fromhex(self.seed)
+        # A seed that is not what was promised is found out here, once, and not at every decision.
+        if self.seed is not None and commitment_to(bytes.fromhex(self.seed)) != self.commitment:
+            raise ValueError("the seed is not the one whose hash was published")
 
     def turn_of(self, position: Position) -> Turn | None:
         """Return the turn of `position`, or None while the draw has not been held."""

@@ -14,7 +14,10 @@ _METHODS = re.compile(r"\*|[A-Z][A-Z-]*(?:,[A-Z][A-Z-]*)*")
 
 @dataclass(frozen=True, slots=True)
 class PathEntry:
-    """Methods plus an exact path, or a folder ending in `/`; never a suffix, query or pattern."""
+    """Methods plus an exact path, or a folder ending in `/`; never a suffix, query or pattern.
+
+    `/` alone is the front page, exactly: as a folder it would be the whole site.
+    """
 
     methods: frozenset[str]
     path_key: str
@@ -36,9 +39,13 @@ class PathEntry:
     def covers(self, method: str, target: Target) -> bool:
         if ANY_METHOD not in self.methods and method not in self.methods:
             return False
-        if self.path_key.endswith("/"):
+        if self.is_folder:
             return target.key.startswith(self.path_key)
         return target.key == self.path_key
+
+    @property
+    def is_folder(self) -> bool:
+        return self.path_key.endswith("/") and self.path_key != "/"
 
 
 def canonical_path(path: str) -> str:
@@ -171,7 +178,7 @@ def find_clashes(routes: Iterable[EventRoute]) -> list[str]:
     """
     routes = tuple(routes)
     owners: dict[tuple[str, str], EventId] = {}
-    clashes = []
+    clashes: list[str] = []
     for route in routes:
         for host in route.hosts:
             for prefix in route.prefixes or ("/",):
@@ -184,7 +191,7 @@ def find_clashes(routes: Iterable[EventRoute]) -> list[str]:
     for route in routes:
         for entry in route.open_paths:
             for other in routes:
-                if entry.path_key.endswith("/") and not set(route.hosts).isdisjoint(other.hosts):
+                if entry.is_folder and not set(route.hosts).isdisjoint(other.hosts):
                     clashes += [
                         f"event {route.event!r} opens {entry.path_key!r}, "
                         f"which holds {prefix!r} of event {other.event!r}"

@@ -16,7 +16,6 @@ from gateway.errors import GatewayError
 _PATH = re.compile(rb"/(?:[A-Za-z0-9\-._~!$&'()*+,=:@/]|%[0-9A-Fa-f]{2})*")
 _QUERY = re.compile(rb"[\x21\x22\x24-\x7e]*")
 _ENCODED = re.compile(rb"%([0-9A-Fa-f]{2})")
-_DOUBLY_ENCODED = re.compile(rb"%25(?:[0-9A-Fa-f]{2}|u)", re.IGNORECASE)
 
 # Encoding these changes nothing for one parser and something for another: unreserved characters
 # (RFC 3986, section 6.2.2.2), separators, and what ends strings or lines.
@@ -27,7 +26,9 @@ _NEVER_ENCODED = frozenset(
 # Characters that a decoded path may not gain by compatibility mapping (full-width forms and such),
 # as some servers apply one.
 _SEPARATORS = frozenset("/\\%;?#")
-_DECODED_ENCODING = re.compile(r"%(?:[0-9A-Fa-f]{2}|u)", re.IGNORECASE)
+
+# What is left to decode once a path has been decoded.
+_STILL_ENCODED = re.compile(r"%(?:[0-9a-f]{2}|u)", re.IGNORECASE)
 
 # "example.org." names the same host as "example.org"; an address in brackets takes no final dot.
 _HOST = re.compile(
@@ -120,8 +121,6 @@ def canonical_host(values: list[bytes]) -> str:
 
 
 def _check_encoding(raw_path: bytes) -> None:
-    if _DOUBLY_ENCODED.search(raw_path) is not None:
-        raise NotCanonical("the path is encoded twice")
     for match in _ENCODED.finditer(raw_path):
         if int(match[1], 16) in _NEVER_ENCODED:
             raise NotCanonical("the path encodes a character that must not be encoded")
@@ -135,8 +134,7 @@ def _check_encoding(raw_path: bytes) -> None:
     folded = unicodedata.normalize("NFKC", text)
     if any(folded.count(char) != text.count(char) for char in _SEPARATORS):
         raise NotCanonical("the path hides a separator")
-    if _DECODED_ENCODING.search(folded) is not None:
-        # A literal '%' in front of full-width digits, say.
+    if _STILL_ENCODED.search(folded) is not None:
         raise NotCanonical("the path is encoded twice")
     _check_segments(folded)
 

@@ -55,8 +55,10 @@ class OpenGate(Protocol):
 
     gate: Gate
     peers: Peers
-    interface: ASGIApp
     own_paths: frozenset[bytes]
+
+    @property
+    def interface(self) -> ASGIApp: ...
 
     async def start(self) -> None:
         """Begin to watch the ledger. Repeating it does nothing."""

@@ -1,0 +1,23 @@
+"""What every test shares."""
+
+import os
+
+import pytest
+
+FAIL_ON_SKIP_ENV = "GATEWAY_FAIL_ON_SKIP"
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: "pytest.CallInfo[None]") -> "object":
+    """Where everything is installed, a test that skips has not been run, and that is a failure."""
+    report: pytest.TestReport = yield
+    expected = hasattr(report, "wasxfail")
+    if report.skipped and not expected and os.environ.get(FAIL_ON_SKIP_ENV):
+        report.outcome = "failed"
+        report.longrepr = f"skipped where nothing may be: {report.longrepr}"
+    return report

@@ -1,0 +1,66 @@
+"""Turns with a draw and a head start, and how many wait."""
+
+import pytest
+
+from gateway.domain.draw import Draw, commitment_to, permute
+from gateway.domain.events import EventPolicy, EventSnapshot, EventState, turn_of
+from gateway.domain.holes import Holes
+from gateway.domain.positions import EventId, Generation, Position, ServedUpTo
+
+SEED = b"s" * 32
+HELD = Draw(commitment_to(SEED), SEED.hex(), 50)
+SEALED = Draw(commitment_to(SEED))
+
+
+def snapshot(issued: int, served: int, holes: Holes) -> EventSnapshot:
+    return EventSnapshot(
+        event=EventId("sale"),
+        state=EventState.OPEN,
+        generation=Generation(1),
+        issued=issued,
+        served_up_to=ServedUpTo(served),
+        policy=EventPolicy(),
+        active_ms=0,
+        active_sessions=0,
+        claims=0,
+        read_at_s=0.0,
+        updated_at_ms=0,
+        holes=holes,
+    )
+
+
+def test_without_a_draw_and_a_head_start_the_turn_is_the_position() -> None:
+    assert turn_of(Position(42), 0, None) == 42
+
+
+def test_a_head_start_lowers_the_turn_and_never_below_the_first() -> None:
+    assert turn_of(Position(42), 10, None) == 32
+    assert turn_of(Position(42), 41, None) == 1
+    assert turn_of(Position(42), 1000, None) == 1
+
+
+def test_a_head_start_counts_from_the_drawn_turn() -> None:
+    drawn = permute(7, 50, SEED)
+    assert turn_of(Position(7), 0, HELD) == drawn
+    assert turn_of(Position(7), 3, HELD) == max(1, drawn - 3)
+
+
+def test_before_the_draw_a_head_start_gives_no_turn_either() -> None:
+    assert turn_of(Position(7), 0, SEALED) is None
+    assert turn_of(Position(7), 1000, SEALED) is None
+
+
+@pytest.mark.parametrize(
+    ("issued", "served", "waiting"),
+    [(0, 0, 0), (5, 0, 5), (5, 5, 0), (5, 9, 0), (30, 0, 19), (30, 15, 10), (20, 9, 0)],
+)
+def test_waiting_counts_who_was_dealt_a_turn_and_not_let_in(
+    issued: int, served: int, waiting: int
+) -> None:
+    assert snapshot(issued, served, Holes(((10, 20),))).waiting == waiting
+
+
+def test_a_snapshot_alone_knows_no_ended_sessions() -> None:
+    one, other = snapshot(1, 1, Holes()), snapshot(1, 1, Holes())
+    assert one.ended == {}
+    assert one.ended is not other.ended
