@@ -68,6 +68,10 @@ class Conflict(GatewayError):
     """The operator's request does not fit the event's present state. Nothing was changed."""
 
 
+class RequestIdReused(Conflict):
+    """The request id belongs to another request that was carried out before. Nothing was changed."""
+
+
 class GenerationOver(GatewayError):
     """The token belongs to an earlier generation of the queue: the bearer must join again."""
 
@@ -86,3 +90,11 @@ class SettingsInvalid(GatewayError):
 
 class KeyRingError(GatewayError):
     """The key ring folder cannot be used as asked. Nothing was changed."""
+
+
+class AnswerCutShort(GatewayError):
+    """The answer cannot be finished after its head went out: the backend's or the network's doing.
+
+    The server must close the connection, so that nobody takes the part for the whole. There is
+    nothing to look into, and it was counted.
+    """

@@ -6,6 +6,8 @@ import sys
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
+from gateway.errors import AnswerCutShort
+
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
@@ -34,10 +36,16 @@ class JsonLines(logging.Formatter):
         return json.dumps(entry, default=str)
 
 
+def is_worth_a_line(record: logging.LogRecord) -> bool:
+    """Leave out uvicorn's traceback of an answer that was broken off on purpose."""
+    return not (record.exc_info and isinstance(record.exc_info[1], AnswerCutShort))
+
+
 def set_up_logging(level: str, context: Callable[[], Mapping[str, object]] = dict) -> None:
     """Send every logger's lines to standard error."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines(context))
+    handler.addFilter(is_worth_a_line)
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     # uvicorn brings handlers of its own, and an access log that would hold every target.
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):

@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from gateway.answers import problem, send_answer
 from gateway.calls import ClientGone, client_address
 from gateway.domain.peers import Peers
+from gateway.errors import AnswerCutShort
 
 logger = logging.getLogger(__name__)
 
@@ -48,19 +49,11 @@ def log_fields() -> dict[str, object]:
 
 
 class RequestIds:
-    """The outermost ASGI app.
+    """The outermost ASGI app."""
 
-    Args:
-        quiet: Exceptions with which an inner app breaks off an answer on purpose: they go to the
-            server, which closes the connection, and are no mistake.
-    """
-
-    def __init__(
-        self, app: ASGIApp, peers: Peers, quiet: tuple[type[BaseException], ...] = ()
-    ) -> None:
+    def __init__(self, app: ASGIApp, peers: Peers) -> None:
         self._app = app
         self._peers = peers
-        self._quiet = quiet
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -77,7 +70,8 @@ class RequestIds:
 
         try:
             await self._app(scope, receive, watching)
-        except self._quiet:
+        except AnswerCutShort:
+            # On to the server, which closes the connection.
             raise
         except ClientGone:
             return

@@ -1,6 +1,6 @@
 """Turns what the client library raises into our own errors. Nothing of redis-py passes this module."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 from redis.exceptions import (
@@ -23,6 +23,7 @@ from gateway.errors import (
     GatewayError,
     GenerationOver,
     LedgerUnavailable,
+    RequestIdReused,
     StateLost,
 )
 
@@ -64,6 +65,9 @@ _WORDS = {
     "BUSY": ("busy", "the server is running a script that does not end"),
 }
 
+# A right that is missing inside a script is told under the word ERR: by Valkey, and by Redis 7.0.
+_RIGHT_MISSING_IN_SCRIPT = ("ACL failure in script", "The user executing the script can't")
+
 
 class Fenced(LedgerUnavailable):
     """The server changed between a raise and its commit; raising again finds the new one."""
@@ -73,7 +77,7 @@ class Fenced(LedgerUnavailable):
 
 
 @contextmanager
-def translated() -> Iterator[None]:
+def translated() -> Generator[None]:
     """Raise our own errors in place of redis-py's, socket errors and time-outs."""
     try:
         yield
@@ -88,8 +92,12 @@ def translated() -> Iterator[None]:
 
 
 def _from_client(exc: RedisError) -> LedgerUnavailable:
+    # What the server says to a connection that is being made arrives inside a plain ConnectionError.
+    chain: list[BaseException] = [exc]
+    while (inner := chain[-1].__cause__ or chain[-1].__context__) is not None:
+        chain.append(inner)
     for kind, cause, detail in _CAUSES:
-        if isinstance(exc, kind):
+        if any(isinstance(link, kind) for link in chain):
             return LedgerUnavailable(cause, detail)
     return LedgerUnavailable("error", type(exc).__name__)
 
@@ -110,7 +118,9 @@ def _from_script(word: str, detail: str) -> GatewayError | None:
         case "GENERATION":
             return GenerationOver("the token belongs to an earlier generation of the queue")
         case "CONFLICT":
-            return Conflict(f"This request id was used before for another release ({detail}).")
+            return RequestIdReused(
+                f"This request id was used before for another release ({detail})."
+            )
         case "FENCED":
             return Fenced()
         case _:
@@ -124,8 +134,11 @@ def _from_reply(exc: ResponseError) -> GatewayError:
         return ours
     if word == "WRONGTYPE":
         return StateLost("a key of the event holds a wrong type")
-    if isinstance(exc, NoPermissionError | ReadOnlyError | OutOfMemoryError):
-        return _from_client(exc)
+    # redis-py takes the word off the text of those errors that it has a class for.
+    if exc.status_code in _WORDS:
+        return LedgerUnavailable(*_WORDS[exc.status_code])
+    if any(text in str(exc) for text in _RIGHT_MISSING_IN_SCRIPT):
+        return LedgerUnavailable(*_WORDS["NOPERM"])
     # The word stands first, or behind what the server says of the script it happened in.
     for known, (cause, advice) in _WORDS.items():
         if known in str(exc):

@@ -55,7 +55,7 @@ def parse_places(reply: Sequence[str], requests: Sequence[JoinRequest]) -> list[
     generation = Generation(int(reply[0]))
     next_position, granted, clk = int(reply[1]), int(reply[2]), int(reply[3])
     entries = _entries(reply[7:])
-    places = []
+    places: list[Place] = []
     for index, request in enumerate(requests[:granted], start=1):
         entry = entries.get(index)
         if entry is None:

@@ -1,10 +1,14 @@
 """The ledger on Redis ≥ 7.0 or Valkey ≥ 8: one typed method for each script."""
 
+# redis-py types its commands in part only; what they answer is parsed in records.py.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false
+
 import asyncio
 import hashlib
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -22,7 +26,7 @@ from gateway.domain.positions import (
     Position,
     ServedUpTo,
     Turn,
-    parse_event_id,
+    is_event_id,
 )
 from gateway.errors import BadInput, LedgerUnavailable, StateLost, UnknownEvent
 from gateway.ledger import keyspace, records, scripts
@@ -95,7 +99,9 @@ class RedisLedger:
             name: self.redis.register_script(scripts.source(name)) for name in scripts.NAMES
         }
         self._commit = GroupCommit(self, self._next_batch_id, on_batch)
-        self._ended_ids: dict[EventId, tuple[Generation, str]] = {}
+        # For each event, what the last read answered of ended sessions, and up to which entry. Only a
+        # reader that holds exactly this may be told just what came after it.
+        self._ended: dict[EventId, tuple[Generation, str, dict[Position, int]]] = {}
 
     async def aclose(self) -> None:
         """Answer the joins under way, then close every connection."""
@@ -119,11 +125,11 @@ class RedisLedger:
 
     async def events(self) -> Sequence[EventId]:
         names = await self._call("index", lambda: self.redis.smembers(keyspace.INDEX), True)
-        return sorted(parse_event_id(name) for name in names)
+        return sorted(EventId(name) for name in names if is_event_id(name))
 
     async def read(self, event: EventId, known: EventSnapshot | None = None) -> EventSnapshot:
-        since = self._ended_ids.get(event)
-        if known is None or since is None or since[0] != known.generation:
+        since = self._ended.get(event)
+        if known is None or since is None or since[2] is not known.ended:
             since = None
         before_s = time.monotonic()
         reply = await self._run_event(
@@ -131,7 +137,7 @@ class RedisLedger:
         )
         after_s = time.monotonic()
         snapshot = records.parse_snapshot(event, reply, after_s, known if since else None)
-        self._ended_ids[event] = (snapshot.generation, str(reply[20]))
+        self._ended[event] = (snapshot.generation, str(reply[20]), snapshot.ended)
         if self._on_time is not None:
             self._on_time(int(reply[0]), before_s, after_s)
         return snapshot
@@ -292,7 +298,7 @@ class RedisLedger:
         return None if value is None else str(value)
 
     @asynccontextmanager
-    async def subscribe(self, pattern: str) -> AsyncIterator[AsyncIterator[str]]:
+    async def subscribe(self, pattern: str) -> AsyncGenerator[AsyncIterator[str]]:
         """Subscribe to channels by pattern; yields the name of a channel for each message.
 
         Raises:
@@ -344,7 +350,7 @@ class RedisLedger:
             known = await self._call(
                 "index", lambda: self.redis.sismember(keyspace.INDEX, event), True
             )
-            if not known and event not in self._ended_ids:
+            if not known and event not in self._ended:
                 raise UnknownEvent(event) from None
             raise
 

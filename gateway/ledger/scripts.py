@@ -22,6 +22,6 @@ NAMES: Final = (
 @cache
 def source(name: str) -> str:
     """Return the whole text of a script, as the server runs it."""
-    folder = files(__package__) / "lua"
+    folder = files("gateway.ledger") / "lua"
     prelude = (folder / "prelude.lua").read_text("utf-8")
     return prelude + "\n" + (folder / f"{name}.lua").read_text("utf-8")

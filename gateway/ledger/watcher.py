@@ -7,6 +7,7 @@ a hint to read now, and every event is read at least once a poll interval in any
 import asyncio
 import contextlib
 import logging
+from collections import defaultdict
 from collections.abc import Callable
 from typing import Protocol
 
@@ -61,6 +62,7 @@ class LedgerWatcher:
         self._changed: set[EventId] = set()
         self._wake = asyncio.Event()
         self._known: set[EventId] = set()
+        self._reading: defaultdict[EventId, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def start(self) -> None:
         """Read everything once, as far as the ledger answers, then keep watching."""
@@ -79,6 +81,9 @@ class LedgerWatcher:
     async def read_all(self) -> None:
         try:
             self._known.update(await self._ledger.events())
+        except StateLost as exc:
+            # The list of events is lost, and not the events that are known from it.
+            self._report(exc)
         except GatewayError as exc:
             self._report(exc)
             return
@@ -86,6 +91,11 @@ class LedgerWatcher:
         self._board.complete = True
 
     async def read(self, event: EventId) -> None:
+        # One after the other: an answer that was overtaken would undo the newer one on the board.
+        async with self._reading[event]:
+            await self._read(event)
+
+    async def _read(self, event: EventId) -> None:
         try:
             self._board.put(await self._ledger.read(event, self._board.get(event)))
         except StateLost as exc:

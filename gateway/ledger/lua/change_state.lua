@@ -21,25 +21,30 @@ local e, err = load_event()
 if err then
     return err
 end
+tick(e)
 local act = ARGV[1]
 if not FROM[act][e.state] and not (act == 'open' and e.state == 'open') then
+    save(e)
     return fail('STATE', e.state)
 end
-tick(e)
 if act == 'bypass' then
     if e.state ~= 'bypass' then
         redis.call('HSET', KEYS[1], 'bypass_from', e.state)
     end
     redis.call('HSET', KEYS[1], 'bypass_until', int(e.ledger_ms + tonumber(ARGV[4])))
 end
-if act == 'open' and e.state == 'scheduled' and e.draw_hash ~= '' and e.draw_count == '' then
-    -- The draw: the count is frozen and the seed revealed. Turns of the drawn are no positions any
-    -- more, so what was known to be empty among them is not known any longer.
+if act == 'open' and e.draw_hash ~= '' and e.draw_count == '' then
+    -- The draw, also when a bypass or a close came before the opening: the count is frozen and the
+    -- seed revealed. Turns of the drawn are no positions any more, so what was known to be empty among
+    -- them is not known any longer.
     redis.call('HSET', KEYS[1], 'draw_count', int(e.issued))
     e.holes = {}
 end
 e.state = TO[act]
-e.claims_frozen = not (act == 'pause' and ARGV[3] == '1')
+if act ~= 'bypass' then
+    -- A bypass gives back the pause that it found.
+    e.claims_frozen = not (act == 'pause' and ARGV[3] == '1')
+end
 redis.call('HSET', KEYS[1], 'message', ARGV[2], 'claims_frozen', e.claims_frozen and '1' or '0')
 settle_running(e)
 announce(e)

@@ -39,23 +39,17 @@ if not serves_claims(e) then
 end
 
 -- The window counts from the later of the release and the visitor's own join. A release that is no
--- longer recorded is one whose window, lateness included, is over.
-local released = redis.call('ZRANGEBYSCORE', KEYS[4], int(turn), '+inf', 'LIMIT', 0, 1)[1]
-local released_ms = released and tonumber(string.match(released, '^(%d+)')) or e.active_ms
-local late = false
-if turn <= e.windows_ended_to then
-    late = clk + e.window_ms < e.active_ms
-    if late and e.late_for_ms >= 0 then
-        save(e)
-        return {'missed', '0', '0'}
-    end
-else
-    local over = e.active_ms - math.max(released_ms, clk) - e.window_ms
-    late = over > 0
-    if late and e.late_for_ms >= 0 and over > e.late_for_ms then
-        save(e)
-        return {'missed', '0', '0'}
-    end
+-- longer recorded is one whose window, lateness included, is over: then only the join counts.
+local released_ms = 0
+if turn > e.windows_ended_to then
+    local released = redis.call('ZRANGEBYSCORE', KEYS[4], int(turn), '+inf', 'LIMIT', 0, 1)[1]
+    released_ms = released and tonumber(string.match(released, '^(%d+)')) or e.active_ms
+end
+local over = e.active_ms - math.max(released_ms, clk) - e.window_ms
+local late = over > 0
+if late and e.late_for_ms >= 0 and over > e.late_for_ms then
+    save(e)
+    return {'missed', '0', '0'}
 end
 if late and e.state == 'closed' then
     save(e)

@@ -25,7 +25,7 @@ redis.call('SET', KEYS[3], '0')
 redis.call('HSET', KEYS[1], 'layout', tostring(LAYOUT), 'generation', int(generation),
     'state', ARGV[1], 'mark', current_mark(), 'ceiling', '0', 'next', '0', 'active_ms', '0',
     'ledger_ms', '0', 'ticked_at', int(now), 'running', ARGV[1] == 'open' and '1' or '0',
-    'windows_ended_to', '0', 'holes', '', 'message', '', 'claims_frozen', '1', 'claims', '0',
+    'windows_ended_to', '0', 'holes', '', 'message', '', 'claims_frozen', '1', 'claims', '0', 'active', '0',
     'late', '0', 'updated_at', int(now), 'draw_hash', ARGV[3], 'draw_seed', ARGV[2],
     'draw_count', (ARGV[2] ~= '' and ARGV[1] == 'open') and '0' or '')
 redis.call('PUBLISH', KEYS[1] .. ':changed', int(generation))

@@ -87,6 +87,8 @@ for index = 1, n do
         end
         e.issued = e.issued + 1
         if join then
+            -- Before the rows that name it: should one of them fail, the position is burned.
+            redis.call('SET', KEYS[2], int(e.issued))
             -- An invitation gives a turn that is still to come, never one that has passed.
             local head_start = math.max(0, math.min(join.head_start, e.issued - e.served - 1))
             for _, value in ipairs({int(index), int(e.issued), int(e.active_ms), int(head_start), '0',

@@ -22,7 +22,6 @@ if not session then
 end
 local until_s = math.max(wall_s(e, tonumber(session)), tonumber(ARGV[3]))
     + math.ceil(e.finish_grace_ms / 1000) + 1
-redis.call('ZREM', KEYS[5], position)
 redis.call('HDEL', KEYS[8], position)
 redis.call('XADD', KEYS[7], '*', 'position', position, 'until', int(until_s))
 redis.call('XTRIM', KEYS[7], 'MINID', '~',
@@ -31,4 +30,5 @@ e.active = e.active - 1
 settle_running(e)
 announce(e)
 save(e)
+redis.call('ZREM', KEYS[5], position)
 return 1

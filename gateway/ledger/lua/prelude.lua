@@ -15,13 +15,14 @@
 --   active_ms  runs while claims can be served; windows end on it
 --
 -- Errors begin with a word that the adapter knows: LOST, LAYOUT, GONE, STATE, GENERATION, CONFLICT,
--- FENCED, INPUT. After one, nothing was changed.
+-- FENCED, INPUT. After one, nothing but the clocks was changed.
 
 local LAYOUT = 1
 local MAX_STEP_MS = 5000
 local COALESCE_MS = 1000
 local RATE_HISTORY_MS = 600000
 local MAX_HOLES = 64
+local MAX_POSITION = 9007199254740991 -- 2^53 - 1: a double tells no neighbours apart above it
 local PASS_LIFE_MS = 86400000 -- the longest that an extension by the backend may make a session
 
 local time = redis.call('TIME')
@@ -36,7 +37,8 @@ local function whole(text)
     if not text or not string.match(text, '^%d+$') then
         return nil
     end
-    return tonumber(text)
+    local number = tonumber(text)
+    return number <= MAX_POSITION and number or nil
 end
 
 local function fail(word, detail)
@@ -95,36 +97,61 @@ local function add_hole(e, first, last)
     end
 end
 
+local STATES = {scheduled = true, open = true, paused = true, closed = true, bypass = true}
+
 -- Load the event. Returns it, or nil and the error to return. Missing or unreadable is lost, not zero.
 local function load_event()
-    local s = redis.call('HMGET', KEYS[1], 'layout', 'generation', 'state', 'mark', 'ceiling', 'next',
-        'active_ms', 'ledger_ms', 'ticked_at', 'running', 'windows_ended_to', 'holes', 'message',
-        'claims_frozen', 'bypass_until', 'bypass_from', 'draw_hash', 'draw_seed', 'draw_count',
-        'claims', 'updated_at', 'late')
-    if not s[1] then
-        return nil, fail('LOST', 'no state')
+    local names = {'layout', 'generation', 'state', 'mark', 'ceiling', 'next', 'active_ms', 'ledger_ms',
+        'ticked_at', 'running', 'windows_ended_to', 'holes', 'message', 'claims_frozen', 'draw_hash',
+        'draw_seed', 'draw_count', 'claims', 'updated_at', 'late', 'active',
+        'bypass_until', 'bypass_from'} -- the last two only once there was a bypass
+    local s = {}
+    for i, value in ipairs(redis.call('HMGET', KEYS[1], unpack(names))) do
+        s[names[i]] = value
     end
-    if s[1] ~= tostring(LAYOUT) then
-        return nil, fail('LAYOUT', s[1])
+    if not s.layout then
+        return nil, fail('LOST', 'state')
     end
-    if s[3] == 'deleted' then
+    if s.layout ~= tostring(LAYOUT) then
+        return nil, fail('LAYOUT', s.layout)
+    end
+    if s.state == 'deleted' then
         return nil, fail('GONE', 'deleted')
     end
+    for i = 1, #names - 2 do
+        if not s[names[i]] then
+            return nil, fail('LOST', names[i])
+        end
+    end
     local e = {
-        generation = whole(s[2]), state = s[3], mark = s[4], ceiling = whole(s[5]), next = whole(s[6]),
-        active_ms = whole(s[7]), ledger_ms = whole(s[8]), ticked_at = whole(s[9]),
-        running = s[10] == '1', windows_ended_to = whole(s[11]), holes = parse_holes(s[12] or ''),
-        message = s[13] or '', claims_frozen = s[14] ~= '0', bypass_until = whole(s[15]),
-        bypass_from = s[16], draw_hash = s[17] or '', draw_seed = s[18] or '',
-        draw_count = s[19] or '', claims = whole(s[20]), updated_at = whole(s[21]),
-        late = whole(s[22]),
+        generation = whole(s.generation), state = STATES[s.state] and s.state, mark = s.mark,
+        ceiling = whole(s.ceiling), next = whole(s.next), active_ms = whole(s.active_ms),
+        ledger_ms = whole(s.ledger_ms), ticked_at = whole(s.ticked_at), running = s.running == '1',
+        windows_ended_to = whole(s.windows_ended_to), holes = parse_holes(s.holes),
+        message = s.message, claims_frozen = s.claims_frozen ~= '0',
+        bypass_until = whole(s.bypass_until), bypass_from = s.bypass_from, draw_hash = s.draw_hash,
+        draw_seed = s.draw_seed, draw_count = s.draw_count, claims = whole(s.claims),
+        updated_at = whole(s.updated_at), late = whole(s.late), active = whole(s.active),
         issued = whole(redis.call('GET', KEYS[2])), served = whole(redis.call('GET', KEYS[3])),
     }
-    for _, name in ipairs({'generation', 'state', 'mark', 'ceiling', 'next', 'active_ms', 'ledger_ms',
-        'ticked_at', 'windows_ended_to', 'issued', 'served', 'claims', 'updated_at', 'late'}) do
+    for _, name in ipairs({'generation', 'state', 'ceiling', 'next', 'active_ms', 'ledger_ms',
+        'ticked_at', 'windows_ended_to', 'issued', 'served', 'claims', 'updated_at', 'late',
+        'active'}) do
         if not e[name] then
             return nil, fail('LOST', name)
         end
+    end
+    if e.state == 'bypass' and not (e.bypass_until and STATES[e.bypass_from]) then
+        return nil, fail('LOST', 'bypass')
+    end
+    -- A set that is gone looks like an empty one. Sessions read as none would fill the backend twice;
+    -- without the releases every window would begin anew. (Nothing rolls a script back that fails in the
+    -- middle, so what is taken out of a set is written down first: there may be more, never fewer.)
+    if redis.call('ZCARD', KEYS[5]) < e.active then
+        return nil, fail('LOST', 'sessions')
+    end
+    if e.served > e.windows_ended_to and redis.call('ZCARD', KEYS[4]) == 0 then
+        return nil, fail('LOST', 'releases')
     end
     local c = redis.call('HMGET', KEYS[6], 'window_ms', 'session_ms', 'max_sessions', 'headroom',
         'late_for_ms', 'extend_times', 'extend_ms', 'finish_grace_ms', 'one_place_per_sub')
@@ -168,8 +195,10 @@ local function tick(e)
     end
     local over = redis.call('ZRANGEBYSCORE', KEYS[5], '-inf', int(e.ledger_ms), 'LIMIT', 0, 1000)
     while #over > 0 do
-        redis.call('ZREM', KEYS[5], unpack(over))
+        e.active = e.active - #over
+        redis.call('HSET', KEYS[1], 'active', int(math.max(e.active, 0)))
         redis.call('HDEL', KEYS[8], unpack(over))
+        redis.call('ZREM', KEYS[5], unpack(over))
         over = redis.call('ZRANGEBYSCORE', KEYS[5], '-inf', int(e.ledger_ms), 'LIMIT', 0, 1000)
     end
     e.active = redis.call('ZCARD', KEYS[5])
@@ -177,6 +206,7 @@ local function tick(e)
     local oldest = redis.call('ZRANGE', KEYS[4], 0, 0, 'WITHSCORES')
     while #oldest > 0 and tonumber(string.match(oldest[1], '^(%d+)')) + keep_ms < e.active_ms do
         e.windows_ended_to = math.max(e.windows_ended_to, tonumber(oldest[2]))
+        redis.call('HSET', KEYS[1], 'windows_ended_to', int(e.windows_ended_to))
         redis.call('ZREM', KEYS[4], oldest[1])
         oldest = redis.call('ZRANGE', KEYS[4], 0, 0, 'WITHSCORES')
     end
@@ -188,7 +218,8 @@ local function save(e)
         'next', int(e.next), 'active_ms', int(e.active_ms), 'ledger_ms', int(e.ledger_ms),
         'ticked_at', int(e.ticked_at), 'running', e.running and '1' or '0',
         'windows_ended_to', int(e.windows_ended_to), 'holes', format_holes(e.holes),
-        'claims', int(e.claims), 'late', int(e.late), 'updated_at', int(e.updated_at))
+        'claims', int(e.claims), 'active', int(e.active), 'late', int(e.late),
+        'updated_at', int(e.updated_at))
 end
 
 -- A restarted, restored or promoted server starts above everything that could have been dealt.

@@ -29,10 +29,11 @@ if has_id then
         end
     end
 end
+tick(e)
 if e.state ~= 'open' then
+    save(e)
     return fail('STATE', e.state)
 end
-tick(e)
 
 local function skip_holes(turn)
     for _, hole in ipairs(e.holes) do
@@ -65,24 +66,31 @@ local after = math.max(before, skip_holes(math.min(target, cap)))
 local people = occupied_between(e, before, after)
 local capped = target > cap and '1' or '0'
 if dry_run then
+    -- The clocks have moved, and with them what is over.
+    save(e)
     return {int(before), int(after), int(people), capped, '0'}
 end
 
 if after > before then
-    redis.call('SET', KEYS[3], int(after))
-    e.served = after
-    -- Movements of the same second are one record. It keeps the later time: no window gets shorter.
+    -- Movements of the same second of the event clock are one record. It keeps the later time: no
+    -- window gets shorter, and none by more than a second longer.
     local newest = redis.call('ZRANGE', KEYS[4], -1, -1)[1]
     local all = people
     if newest then
         local at, count = string.match(newest, '^(%d+):(%d+):')
-        if e.active_ms - tonumber(at) < COALESCE_MS then
-            redis.call('ZREM', KEYS[4], newest)
+        if math.floor(e.active_ms / COALESCE_MS) == math.floor(tonumber(at) / COALESCE_MS) then
             all = all + tonumber(count)
+        else
+            newest = nil
         end
     end
     redis.call('ZADD', KEYS[4], int(after),
         int(e.active_ms) .. ':' .. int(all) .. ':' .. int(after))
+    if newest then
+        redis.call('ZREM', KEYS[4], newest)
+    end
+    redis.call('SET', KEYS[3], int(after))
+    e.served = after
     announce(e)
 end
 if has_id then

@@ -1,0 +1,74 @@
+"""`gateway status`: the numbers of one event, or of all."""
+
+from typing import Any
+
+import click
+
+from gateway.cli.bridge import ask_ledger
+from gateway.cli.documents import STATUS_HELP, status_document
+from gateway.cli.output import answer
+from gateway.cli.parameters import EVENT
+from gateway.cli.rendering import overview_text, status_text
+from gateway.cli.session import Command, Session, pass_session
+from gateway.domain.positions import EventId
+from gateway.errors import EventGone, StateLost
+from gateway.ports import Ledger
+
+
+@click.command(
+    "status",
+    cls=Command,
+    epilog=f"""\b
+Examples:
+  gateway status
+  gateway status sale
+  gateway status sale --json | jq .waiting
+
+{STATUS_HELP}
+""",
+)
+@click.argument("event", type=EVENT, required=False)
+@pass_session
+def status(session: Session, event: EventId | None) -> None:
+    """Show how an event stands; without EVENT, all of them in short.
+
+    With --json and no EVENT the answer is {"events": [...]}; an event whose state cannot be read has
+    an "error" in place of its numbers, and the exit code is 6.
+    """
+    if event is None:
+        show_all(session)
+        return
+    snapshot = ask_ledger(session, lambda ledger: ledger.read(event))
+    document = status_document(snapshot)
+    answer(session, document, status_text(document))
+
+
+def show_all(session: Session) -> None:
+    """Show every event, also when one of them is lost; then fail for that one."""
+    lost: list[StateLost] = []
+
+    async def read_all(ledger: Ledger) -> list[dict[str, Any]]:
+        documents: list[dict[str, Any]] = []
+        for event in await ledger.events():
+            try:
+                documents.append(status_document(await ledger.read(event)))
+            except EventGone:
+                continue
+            except StateLost as exc:
+                lost.append(exc)
+                documents.append({"event": event, "error": "state-lost"})
+        return documents
+
+    documents = ask_ledger(session, read_all)
+    text = overview_text(documents) if documents else nothing_here(session)
+    answer(session, {"events": documents}, text)
+    if lost:
+        raise lost[0]
+
+
+def nothing_here(session: Session) -> str:
+    from gateway.cli.masking import masked_url
+
+    ledger = session.settings.ledger
+    where = masked_url(ledger.url) if ledger.url else ledger.data_dir
+    return f"There is no event in the ledger at {where}. Make one: gateway event create NAME --open"

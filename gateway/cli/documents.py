@@ -1,0 +1,76 @@
+"""What `--json` answers with. The names are stable: programs read them; people get the same in words."""
+
+from dataclasses import asdict
+from typing import Any
+
+from gateway.domain.events import NO_LIMIT, EventPolicy, EventSnapshot
+from gateway.domain.waiting import release_rate_per_s
+from gateway.ports import Released
+
+STATUS_HELP = """\
+\b
+Fields of --json:
+  event, state, message, generation
+  issued              positions handed out so far
+  served_up_to        the pointer: every turn up to it was let in
+  waiting             handed out, not let in
+  active_sessions     of max_sessions (null: no limit)
+  claims              turns exchanged for a pass so far
+  rate_per_min        people let in per minute, lately (null: no history)
+  event_clock_s       seconds that claims could be served
+  holes, ceiling      ranges that belong to nobody; positions below it may be dealt
+  claims_frozen       whether a pause stops claims too
+  updated_at          Unix seconds of the last change
+  policy, draw        the rules, lengths in seconds; draw is null without one
+"""
+
+
+def status_document(snapshot: EventSnapshot) -> dict[str, Any]:
+    rate_per_s = release_rate_per_s(snapshot)
+    draw = snapshot.draw
+    return {
+        "event": snapshot.event,
+        "state": snapshot.state.value,
+        "message": snapshot.message,
+        "generation": snapshot.generation,
+        "issued": snapshot.issued,
+        "served_up_to": snapshot.served_up_to,
+        "waiting": snapshot.waiting,
+        "active_sessions": snapshot.active_sessions,
+        "max_sessions": limit_of(snapshot.policy),
+        "claims": snapshot.claims,
+        "rate_per_min": None if rate_per_s is None else round(rate_per_s * 60, 1),
+        "event_clock_s": snapshot.active_ms / 1000,
+        "holes": [list(hole) for hole in snapshot.holes.ranges],
+        "ceiling": snapshot.ceiling,
+        "claims_frozen": snapshot.claims_frozen,
+        "updated_at": snapshot.updated_at_ms // 1000,
+        "draw": None
+        if draw is None
+        else {"commitment": draw.commitment, "seed": draw.seed, "count": draw.count},
+        "policy": policy_document(snapshot.policy),
+    }
+
+
+def limit_of(policy: EventPolicy) -> int | None:
+    return None if policy.max_sessions == NO_LIMIT else policy.max_sessions
+
+
+def policy_document(policy: EventPolicy) -> dict[str, Any]:
+    return asdict(policy)
+
+
+def release_document(
+    event: str, released: Released, *, asked: int, mode: str, request_id: str | None
+) -> dict[str, Any]:
+    return {
+        "event": event,
+        mode: asked,
+        "before": released.before,
+        "after": released.after,
+        "people": released.people,
+        "capped": released.capped,
+        "repeated": released.repeated,
+        "dry_run": released.dry_run,
+        "id": request_id,
+    }

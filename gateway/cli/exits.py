@@ -1,0 +1,165 @@
+"""Exit codes, and the one place that says which mistake ends in which."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+import click
+
+from gateway.errors import (
+    BadInput,
+    Conflict,
+    EventGone,
+    GatewayError,
+    GenerationOver,
+    KeyRingError,
+    LedgerUnavailable,
+    SettingsInvalid,
+    StateLost,
+    UnknownEvent,
+)
+
+
+class ExitCode(IntEnum):
+    DONE = 0
+    FAILED = 1
+    USAGE = 2
+    NO_SUCH_EVENT = 3
+    REFUSED = 4
+    CONFLICT = 5
+    LEDGER_AWAY = 6
+    INTERRUPTED = 130
+    """128 plus SIGINT, as shells report it."""
+
+
+EXIT_CODES_HELP = """\
+\b
+Exit codes:
+  0  done
+  1  failed
+  2  wrong usage
+  3  no such event
+  4  refused: the state does not allow it, or a confirmation is missing
+  5  conflict: it exists already, or the same id asked for something else
+  6  the ledger cannot be reached or used
+"""
+
+
+class Failed(GatewayError):
+    """The command could not do its work."""
+
+
+class Refused(GatewayError):
+    """The command will not do that as things stand. Nothing was changed."""
+
+
+class AlreadyThere(GatewayError):
+    """What was asked for collides with what is there. Nothing was changed."""
+
+
+class EventFileInvalid(SettingsInvalid):
+    """A file of events has mistakes. Nothing was changed."""
+
+
+class LedgerUnusable(GatewayError):
+    """The ledger cannot be used from here; the message says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What an operator is told of a mistake.
+
+    Attributes:
+        code: A stable word for programs.
+        message: One sentence that says what to do.
+        mistakes: Every single one, where there are several.
+    """
+
+    exit_code: ExitCode
+    code: str
+    message: str
+    mistakes: Sequence[str] = ()
+
+    def document(self) -> dict[str, object]:
+        error: dict[str, object] = {
+            "code": self.code,
+            "message": self.message,
+            "exit_code": int(self.exit_code),
+        }
+        if self.mistakes:
+            error["mistakes"] = list(self.mistakes)
+        return {"error": error}
+
+
+def report_on(exc: BaseException) -> Report | None:
+    """Return what to tell of an exception, or None when it is a mistake of ours."""
+    match exc:
+        case click.ClickException():
+            return Report(ExitCode.USAGE, "usage", _sentence(exc.format_message()))
+        case click.Abort():
+            return Report(ExitCode.INTERRUPTED, "interrupted", "Interrupted.")
+        case LedgerUnavailable():
+            return _on_ledger(exc)
+        case GatewayError():
+            return _on_gateway(exc)
+        case OSError():
+            where = f"{exc.filename}: " if exc.filename else ""
+            return Report(ExitCode.FAILED, "failed", f"{where}{exc.strerror or exc}.")
+        case _:
+            return None
+
+
+def _on_ledger(exc: LedgerUnavailable) -> Report:
+    if isinstance(exc, StateLost):
+        advice = "The event is suspended until its state is recovered."
+    elif exc.cause == "embedded":
+        advice = "Look there, or set [ledger] url."
+    else:
+        advice = "Check [ledger] url in the settings, and that the server runs."
+    detail = exc.detail or exc.cause
+    return Report(
+        ExitCode.LEDGER_AWAY,
+        f"ledger-{exc.cause}" if not isinstance(exc, StateLost) else "state-lost",
+        f"The ledger cannot be used: {detail}. {advice}",
+    )
+
+
+def _on_gateway(exc: GatewayError) -> Report:
+    match exc:
+        case UnknownEvent(event=name):
+            return Report(
+                ExitCode.NO_SUCH_EVENT,
+                "no-such-event",
+                f"There is no event named {name!r}. See which there are: gateway event list",
+            )
+        case EventGone():
+            return Report(
+                ExitCode.NO_SUCH_EVENT,
+                "event-deleted",
+                "The event was deleted. Create it anew: gateway event create NAME",
+            )
+        case EventFileInvalid(mistakes=mistakes):
+            message = "The file has mistakes; nothing was changed."
+            return Report(ExitCode.FAILED, "file-invalid", message, mistakes)
+        case SettingsInvalid(mistakes=mistakes):
+            message = "The settings have mistakes. Correct them:"
+            return Report(ExitCode.FAILED, "settings-invalid", message, mistakes)
+        case _:
+            exit_code, code = _KINDS.get(type(exc), (ExitCode.FAILED, "failed"))
+            return Report(exit_code, code, _sentence(str(exc)))
+
+
+_KINDS: dict[type[GatewayError], tuple[ExitCode, str]] = {
+    BadInput: (ExitCode.USAGE, "usage"),
+    Conflict: (ExitCode.REFUSED, "refused"),
+    GenerationOver: (ExitCode.REFUSED, "refused"),
+    Refused: (ExitCode.REFUSED, "refused"),
+    KeyRingError: (ExitCode.REFUSED, "key-ring"),
+    AlreadyThere: (ExitCode.CONFLICT, "conflict"),
+    LedgerUnusable: (ExitCode.LEDGER_AWAY, "ledger-unusable"),
+}
+
+
+def _sentence(text: str) -> str:
+    text = text[:1].upper() + text[1:] if text[:1].isalpha() else text
+    return text if text.endswith((".", "!", "?")) else f"{text}."

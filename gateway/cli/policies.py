@@ -1,0 +1,281 @@
+"""An event's policy as operators write it: as flags of a command, or as a table of a TOML file.
+
+One list of rules serves both, so a flag and a key of the same name mean the same.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, TypeVar
+
+import click
+
+from gateway.cli.durations import LONGEST_S, parse_duration, parse_moment
+from gateway.domain.events import FOR_THE_TOKENS_LIFE, NO_LIMIT, EventPolicy
+from gateway.domain.positions import MAX_POSITION
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_DAY_S = 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One thing that an operator decides.
+
+    Attributes:
+        name: As a key of a file; as a flag with `-` for `_`.
+        field: The field of `EventPolicy`.
+        read: Turns what was written into the field's value, or raises ValueError.
+        least, most: Bounds of the value, both allowed.
+        at_creation: Whether it can be set only when the event is created.
+    """
+
+    name: str
+    field: str
+    read: Callable[[object], int | bool]
+    metavar: str
+    help: str
+    least: int = 0
+    most: int = MAX_POSITION
+    at_creation: bool = False
+
+    @property
+    def flag(self) -> str:
+        return "--" + self.name.replace("_", "-")
+
+    @property
+    def is_switch(self) -> bool:
+        return self.read is _switch
+
+    def value_of(self, written: object) -> int | bool:
+        """Return the field's value.
+
+        Raises:
+            ValueError: What was written is not acceptable; the message says what would be.
+        """
+        value = self.read(written)
+        if value < self.least:
+            raise ValueError(f"must be at least {self.least}")
+        if value > self.most:
+            raise ValueError(f"must be at most {self.most}")
+        return value
+
+
+def _length(written: object) -> int:
+    if type(written) is int and written >= 0:
+        return written
+    if isinstance(written, str):
+        return parse_duration(written)
+    raise ValueError("must be a length of time: 90, 90s, 15m, 2h or 7d")
+
+
+def _length_or_forever(written: object) -> int:
+    return FOR_THE_TOKENS_LIFE if written == "forever" else _length(written)
+
+
+def _count(written: object) -> int:
+    if type(written) is int and written >= 0:
+        return written
+    if isinstance(written, str) and written.isascii() and written.isdigit() and len(written) <= 16:
+        return int(written)
+    raise ValueError("must be a whole number, 0 or more")
+
+
+def _count_or_none(written: object) -> int:
+    return NO_LIMIT if written == "none" else _count(written)
+
+
+def _moment_or_never(written: object) -> int:
+    if written == "never":
+        return 0
+    if isinstance(written, datetime):
+        return int(written.timestamp())
+    if isinstance(written, str):
+        return parse_moment(written)
+    raise ValueError("must be an instant like 2026-12-31T20:00+01:00, or 'never'")
+
+
+def _switch(written: object) -> bool:
+    if isinstance(written, bool):
+        return written
+    raise ValueError("must be true or false")
+
+
+RULES: tuple[Rule, ...] = (
+    Rule(
+        "window",
+        "window_s",
+        _length,
+        "LENGTH",
+        "How long a turn that has come may be claimed.",
+        least=1,
+        most=LONGEST_S,
+    ),
+    Rule(
+        "session",
+        "session_s",
+        _length,
+        "LENGTH",
+        "How long one pass lasts.",
+        least=1,
+        most=_DAY_S,
+    ),
+    Rule(
+        "max_sessions",
+        "max_sessions",
+        _count_or_none,
+        "N|none",
+        "The most sessions at one time; 'none' (or 0) for no limit.",
+    ),
+    Rule(
+        "headroom",
+        "headroom",
+        _count,
+        "N",
+        "How far the pointer may run ahead of the positions handed out.",
+    ),
+    Rule(
+        "late_for",
+        "late_for_s",
+        _length_or_forever,
+        "LENGTH|forever",
+        "How long after its window a token is still seated; 'forever' is the token's life.",
+        least=FOR_THE_TOKENS_LIFE,
+        most=LONGEST_S,
+    ),
+    Rule(
+        "extend_times",
+        "extend_times",
+        _count,
+        "N",
+        "How often a visitor may lengthen a session.",
+        most=1000,
+    ),
+    Rule(
+        "extend_by",
+        "extend_s",
+        _length,
+        "LENGTH",
+        "By how much, counted from the moment of asking.",
+        most=_DAY_S,
+    ),
+    Rule(
+        "finish_grace",
+        "finish_grace_s",
+        _length,
+        "LENGTH",
+        "How long `finish` paths admit a pass after its end.",
+        most=_DAY_S,
+    ),
+    Rule(
+        "token_life",
+        "token_life_s",
+        _length,
+        "LENGTH",
+        "How long a queue token lives where no closing time is set.",
+        least=60,
+        most=LONGEST_S,
+    ),
+    Rule(
+        "closes_at",
+        "closes_at",
+        _moment_or_never,
+        "TIME|never",
+        "When the event is meant to close: tokens live 24 h longer. It does not close by itself.",
+    ),
+    Rule(
+        "one_place_per_sub",
+        "one_place_per_sub",
+        _switch,
+        "",
+        "One position for each visitor that a voucher names.",
+    ),
+    Rule(
+        "voucher_required",
+        "voucher_required",
+        _switch,
+        "",
+        "A join must carry a voucher of the site.",
+    ),
+    Rule(
+        "draw",
+        "draw",
+        _switch,
+        "",
+        "Who joins before the opening is drawn.",
+        at_creation=True,
+    ),
+)
+
+_BY_NAME = {rule.name: rule for rule in RULES}
+
+
+class _Written(click.ParamType[int]):
+    """A flag's value, read by its rule."""
+
+    def __init__(self, rule: Rule) -> None:
+        self.rule = rule
+        self.name = rule.name
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int | bool:
+        try:
+            return self.rule.value_of(value)
+        except ValueError as exc:
+            self.fail(str(exc), param, ctx)
+
+
+def policy_flags(*, creating: bool) -> Callable[[F], F]:
+    """Add one flag for each rule; a command takes what was given as `**given`."""
+
+    def add(function: F) -> F:
+        for rule in reversed(RULES):
+            if rule.at_creation and not creating:
+                continue
+            function = _flag(rule)(function)
+        return function
+
+    return add
+
+
+def _flag(rule: Rule) -> Callable[[F], F]:
+    if rule.is_switch:
+        name = rule.name.replace("_", "-")
+        return click.option(f"--{name}/--no-{name}", rule.name, default=None, help=rule.help)
+    return click.option(
+        rule.flag, rule.name, type=_Written(rule), metavar=rule.metavar, help=rule.help
+    )
+
+
+def with_flags(policy: EventPolicy, given: Mapping[str, int | bool | None]) -> EventPolicy:
+    """Return `policy` with the flags that were given; what was not stays."""
+    changes = {_BY_NAME[name].field: value for name, value in given.items() if value is not None}
+    return replace(policy, **changes)  # type: ignore[arg-type]
+
+
+def read_table(
+    table: Mapping[str, object], where: str, mistakes: list[str]
+) -> dict[str, int | bool | None]:
+    """Read a TOML table of a policy; every mistake is added to `mistakes`."""
+    given: dict[str, int | bool | None] = {}
+    for name, written in table.items():
+        rule = _BY_NAME.get(name)
+        if rule is None:
+            mistakes.append(f"{where} {name}: there is no such rule; see gateway event set --help")
+            continue
+        try:
+            given[name] = rule.value_of(written)
+        except ValueError as exc:
+            mistakes.append(f"{where} {name}: {exc}")
+    return given
+
+
+def differences(before: EventPolicy, after: EventPolicy) -> dict[str, tuple[int, int]]:
+    """Return field, old and new value for what differs."""
+    return {
+        rule.field: (getattr(before, rule.field), getattr(after, rule.field))
+        for rule in RULES
+        if getattr(before, rule.field) != getattr(after, rule.field)
+    }

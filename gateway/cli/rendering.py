@@ -1,0 +1,166 @@
+"""Tables and sentences for people. Everything takes the documents that programs get."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import click
+
+from gateway.cli.durations import describe_duration, describe_moment
+
+_STATE_COLOURS = {
+    "open": "green",
+    "scheduled": "cyan",
+    "paused": "yellow",
+    "bypass": "red",
+    "suspended": "red",
+    "lost": "red",
+}
+_GAP = "  "
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Lay out rows in columns: the first to the left, numbers to the right."""
+    lines = [list(head), *(list(row) for row in rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
+    rendered: list[str] = []
+    for line in lines:
+        cells = [
+            cell.rjust(width) if _is_number(lines, column) else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ]
+        rendered.append(_GAP.join(cells).rstrip())
+    rendered[0] = click.style(rendered[0], bold=True)
+    return "\n".join(rendered)
+
+
+def _is_number(lines: Sequence[Sequence[str]], column: int) -> bool:
+    return all(line[column][:1].isdigit() or line[column] in {"-", ""} for line in lines[1:])
+
+
+def pairs(rows: Iterable[tuple[str, str]], indent: str = "") -> str:
+    """Lay out names and values; a row without a value is left out."""
+    kept = [(name, value) for name, value in rows if value]
+    width = max((len(name) for name, _ in kept), default=0)
+    return "\n".join(f"{indent}{name.ljust(width)}{_GAP}{value}" for name, value in kept)
+
+
+def people(count: int) -> str:
+    return "1 person" if count == 1 else f"{count} people"
+
+
+def state_word(state: str) -> str:
+    return click.style(state, fg=_STATE_COLOURS.get(state))
+
+
+def status_text(document: Mapping[str, Any]) -> str:
+    """Everything about one event."""
+    limit = document["max_sessions"]
+    rate = document["rate_per_min"]
+    holes = document["holes"]
+    head = f"{click.style(document['event'], bold=True)}  {state_word(document['state'])}"
+    return (
+        head
+        + "\n"
+        + pairs(
+            [
+                ("message", document["message"]),
+                ("issued", str(document["issued"])),
+                ("served up to", str(document["served_up_to"])),
+                ("waiting", str(document["waiting"])),
+                (
+                    "active sessions",
+                    f"{document['active_sessions']} of {'no limit' if limit is None else limit}",
+                ),
+                ("claims so far", str(document["claims"])),
+                ("let in lately", "no history yet" if rate is None else f"{rate:g} a minute"),
+                ("event clock", describe_duration(document["event_clock_s"])),
+                ("holes", ", ".join(f"{first}-{last}" for first, last in holes) or "none"),
+                ("ceiling", str(document["ceiling"])),
+                ("draw", _draw_text(document["draw"])),
+                ("generation", str(document["generation"])),
+                ("changed at", describe_moment(document["updated_at"])),
+            ],
+            indent="  ",
+        )
+    )
+
+
+def _draw_text(draw: Mapping[str, Any] | None) -> str:
+    if draw is None:
+        return ""
+    if draw["seed"] is None:
+        return f"not held yet; commitment {draw['commitment']}"
+    return f"held among {draw['count']}; seed {draw['seed']}"
+
+
+def overview_text(documents: Sequence[Mapping[str, Any]]) -> str:
+    """One line for each event. A document with an `error` is one whose state cannot be read."""
+    head = ("EVENT", "STATE", "ISSUED", "SERVED", "WAITING", "SESSIONS", "CLAIMS", "PER MIN")
+    return table(head, [_overview_row(document) for document in documents])
+
+
+def _overview_row(document: Mapping[str, Any]) -> tuple[str, ...]:
+    if "error" in document:
+        return (document["event"], "lost", *("-",) * 6)
+    limit, rate = document["max_sessions"], document["rate_per_min"]
+    sessions = str(document["active_sessions"])
+    return (
+        document["event"],
+        document["state"],
+        str(document["issued"]),
+        str(document["served_up_to"]),
+        str(document["waiting"]),
+        sessions if limit is None else f"{sessions}/{limit}",
+        str(document["claims"]),
+        "-" if rate is None else f"{rate:g}",
+    )
+
+
+def policy_text(policy: Mapping[str, Any]) -> str:
+    """The rules of an event, named as the flags are."""
+    late_for, closes_at = policy["late_for_s"], policy["closes_at"]
+    return pairs(
+        [
+            ("window", describe_duration(policy["window_s"])),
+            ("session", describe_duration(policy["session_s"])),
+            ("max sessions", str(policy["max_sessions"] or "no limit")),
+            ("headroom", str(policy["headroom"])),
+            ("late for", "the token's life" if late_for < 0 else describe_duration(late_for)),
+            (
+                "extensions",
+                f"{policy['extend_times']} of {describe_duration(policy['extend_s'])}",
+            ),
+            ("finish grace", describe_duration(policy["finish_grace_s"])),
+            ("token life", describe_duration(policy["token_life_s"])),
+            ("closes at", describe_moment(closes_at) if closes_at else "no time set"),
+            ("one place per sub", _yes_no(policy["one_place_per_sub"])),
+            ("voucher required", _yes_no(policy["voucher_required"])),
+            ("draw", _yes_no(policy["draw"])),
+        ],
+        indent="  ",
+    )
+
+
+def _yes_no(value: bool) -> str:
+    return "yes" if value else "no"
+
+
+def changes_text(changes: Mapping[str, Sequence[Any]]) -> str:
+    """What a policy had and has, by field: `window_s 900 -> 600`."""
+    return ", ".join(f"{field} {before} -> {after}" for field, (before, after) in changes.items())
+
+
+def release_text(document: Mapping[str, Any]) -> str:
+    before, after, count = document["before"], document["after"], document["people"]
+    if document["repeated"]:
+        return (
+            f"This id was carried out before: {people(count)} let in, the pointer went from "
+            f"{before} to {after}. Nothing moved now."
+        )
+    if after == before:
+        why = "nobody else is waiting" if document["capped"] else "it is there already"
+        return f"The pointer stays at {before}: {why}."
+    cap = " That was everybody who waits; it asked for more." if document["capped"] else ""
+    if document["dry_run"]:
+        return f"Would let in {people(count)}: the pointer would go from {before} to {after}.{cap}"
+    return f"Let in {people(count)}: the pointer went from {before} to {after}.{cap}"

@@ -1,0 +1,190 @@
+"""`gateway release`: moves the pointer once, forward, and never by mistake."""
+
+import os
+import pty
+import subprocess
+import sys
+
+import pytest
+
+from tests.support.command_line import Operator, Sale, clean_environment
+
+
+def test_a_release_lets_the_next_people_in(operator: Operator, sale: Sale) -> None:
+    sale.join(10)
+
+    done = operator("release", sale.event, 3, "--json")
+
+    assert done.code == 0
+    assert done.document["id"]
+    assert {name: value for name, value in done.document.items() if name != "id"} == {
+        "event": sale.event,
+        "by": 3,
+        "before": 0,
+        "after": 3,
+        "people": 3,
+        "capped": False,
+        "repeated": False,
+        "dry_run": False,
+    }
+    said = operator("--json", "release", sale.event, "--to", 5)
+    assert (said.document["to"], said.document["people"]) == (5, 2)
+    assert (
+        operator("release", sale.event, 1).out == "Let in 1 person: the pointer went from 5 to 6.\n"
+    )
+    assert sale.snapshot().served_up_to == 6
+
+
+def test_a_release_stops_at_the_last_who_waits(typed: Operator, sale: Sale) -> None:
+    sale.join(2)
+
+    assert "That was everybody who waits" in typed("release", sale.event, 50).out
+    assert "stays at 2: nobody else is waiting" in typed("release", sale.event, 50).out
+    assert "stays at 2: it is there already" in typed("release", sale.event, "--to", 1).out
+
+
+def test_a_dry_run_changes_nothing(typed: Operator, sale: Sale) -> None:
+    sale.join(4)
+
+    would = typed("release", sale.event, 3, "--dry-run", "--json").document
+
+    assert (would["before"], would["after"], would["dry_run"], would["id"]) == (0, 3, True, None)
+    assert "Would let in 3 people" in typed("release", sale.event, 3, "--dry-run").out
+    assert sale.snapshot().served_up_to == 0
+
+
+def test_a_release_with_an_id_happens_once(typed: Operator, sale: Sale) -> None:
+    sale.join(10)
+    first = typed("release", sale.event, 3, "--id", "doors", "--json").document
+
+    again = typed("release", sale.event, 3, "--id", "doors", "--json").document
+
+    assert (first["repeated"], again["repeated"]) == (False, True)
+    assert (again["before"], again["after"], again["people"]) == (0, 3, 3)
+    assert "Nothing moved now" in typed("release", sale.event, 3, "--id", "doors").out
+    assert sale.snapshot().served_up_to == 3
+
+
+def test_the_same_id_for_something_else_is_a_conflict(typed: Operator, sale: Sale) -> None:
+    sale.join(10)
+    typed("release", sale.event, 3, "--id", "doors")
+
+    for other in ((4,), ("--to", 3)):
+        refused = typed("release", sale.event, *other, "--id", "doors", "--json")
+        assert (refused.code, refused.error["code"]) == (5, "conflict")
+
+    assert sale.snapshot().served_up_to == 3
+
+
+def test_two_releases_without_an_id_are_two_releases(typed: Operator, sale: Sale) -> None:
+    sale.join(10)
+
+    typed("release", sale.event, 3)
+    typed("release", sale.event, 3)
+
+    assert sale.snapshot().served_up_to == 6
+
+
+def test_nothing_is_released_while_the_event_is_not_open(typed: Operator, sale: Sale) -> None:
+    sale.join(3)
+    typed("event", "pause", sale.event)
+
+    for words in ((1,), (1, "--id", "x"), ("--to", 1), (1, "--dry-run")):
+        refused = typed("release", sale.event, *words, "--json")
+        assert (refused.code, refused.error["code"]) == (4, "refused")
+        assert "Resume it first" in refused.error["message"]
+    assert sale.snapshot().served_up_to == 0
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        (),
+        ("0",),
+        ("-1",),
+        ("-5", "--yes"),
+        ("--to", "-5"),
+        ("--", "-5"),
+        ("+5",),
+        ("1.5",),
+        ("5.0",),
+        ("1e3",),
+        ("1_000",),
+        ("1,000",),
+        (" 5",),
+        ("five",),
+        ("\u0665",),
+        ("",),
+        ("0x10",),
+        ("true",),
+        ("nan",),
+        ("9007199254740992",),
+        (str(10**30),),
+        ("5", "6"),
+        ("5", "--to", "6"),
+        ("--to", "0"),
+        ("--to", "x"),
+        ("--to",),
+        ("5", "--id", ""),
+        ("5", "--force"),
+        ("--dry-run",),
+    ],
+)
+def test_what_is_no_amount_is_wrong_usage_and_moves_nothing(
+    typed: Operator, sale: Sale, words: tuple[str, ...]
+) -> None:
+    sale.join(3)
+    before = sale.snapshot()
+
+    refused = typed("release", sale.event, *words)
+
+    assert refused.code == 2
+    assert refused.out == ""
+    assert refused.err.startswith("gateway: ")
+    after = sale.snapshot()
+    assert (after.served_up_to, after.issued, after.state) == (0, 3, "open")
+    # The ledger's time of the last change that anybody could see.
+    assert after.updated_at_ms == before.updated_at_ms
+
+
+@pytest.mark.parametrize("words", [(1000,), ("--to", 1000), (2**53 - 1,)])
+def test_a_release_far_beyond_who_waits_needs_a_yes(
+    typed: Operator, sale: Sale, words: tuple[str | int, ...]
+) -> None:
+    sale.join(3)
+
+    refused = typed("release", sale.event, *words)
+
+    assert refused.code == 4
+    assert "3 people wait" in refused.err
+    assert "--yes" in refused.err
+    assert sale.snapshot().served_up_to == 0
+    assert typed("release", sale.event, *words, "--dry-run").code == 0
+    assert typed("release", sale.event, *words, "--yes").code == 0
+    assert sale.snapshot().served_up_to == 3
+
+
+@pytest.mark.parametrize(("reply", "code", "served"), [(b"n\n", 4, 0), (b"y\n", 0, 3)])
+def test_at_a_terminal_the_operator_is_asked(
+    operator: Operator, sale: Sale, reply: bytes, code: int, served: int
+) -> None:
+    sale.join(3)
+    ours, terminal = pty.openpty()
+    try:
+        os.write(ours, reply)
+        asked = subprocess.run(
+            [sys.executable, "-m", "gateway", "release", sale.event, "5000"],
+            cwd=operator.folder,
+            env=clean_environment(),
+            stdin=terminal,
+            capture_output=True,
+            timeout=30,
+            check=False,
+        )
+    finally:
+        os.close(ours)
+        os.close(terminal)
+
+    assert asked.returncode == code
+    assert b"3 people wait" in asked.stderr
+    assert sale.snapshot().served_up_to == served

