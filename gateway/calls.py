@@ -81,7 +81,10 @@ class Call:
 
     @property
     def wants_html(self) -> bool:
-        return b"text/html" in (self.header(b"accept") or b"")
+        # A list, which may come in several fields (RFC 9110, section 5.3).
+        return any(
+            b"text/html" in value for name, value in self.scope["headers"] if name == b"accept"
+        )
 
     def carried(self) -> Carried:
         """Return the tokens of ours that came along.
@@ -133,7 +136,10 @@ class Call:
     def _is_own_origin(self, origin: str) -> bool:
         if self.route is not None and origin in self.route.origins:
             return True
-        parts = urlsplit(origin)
+        try:
+            parts = urlsplit(origin)
+        except ValueError:  # "http://[::1", say
+            return False
         if parts.scheme not in ("http", "https") or not parts.hostname:
             return False
         return parts.netloc.lower() == self.authority.lower() or parts.hostname in self.hosts

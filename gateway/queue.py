@@ -5,7 +5,6 @@ is a value, an exception is somebody's mistake.
 """
 
 import hashlib
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -340,6 +339,30 @@ class Room:
             return not_yet(_at_least(snapshot, place), place, turn)
         return refused_or_passed
 
+    async def would_refuse(self, snapshot: EventSnapshot, place: QueueClaims) -> Refused | None:
+        """Ask what a claim would be refused for, and open nothing; None when it would be granted."""
+        turn = turn_of(place.position, place.head_start, snapshot.draw)
+        if turn is None:
+            return not_yet(snapshot, place, None)
+        try:
+            found = await self._ledger.claim(
+                snapshot.event,
+                place.generation,
+                place.position,
+                turn,
+                place.joined_active_ms,
+                only_ask=True,
+            )
+        except LedgerUnavailable:
+            return ledger_away("Passes cannot be given just now. Your place is kept.")
+        except GenerationOver:
+            return generation_over()
+        except EventGone:
+            return event_closed()
+        if found.outcome in (ClaimOutcome.SEATED, ClaimOutcome.CLAIMABLE):
+            return None
+        return _refused_claim(found)
+
     async def extend(self, event: EventId, visitor: Visitor) -> Passed | NoMoreExtensions | Refused:
         """Lengthen the visitor's own session, within the event's bounds.
 
@@ -403,6 +426,8 @@ class Room:
             ended = await self._ledger.leave(event, held.generation, held.position, ends_at)
         except GenerationOver:
             return generation_over()
+        except EventGone:
+            return event_closed()
         except LedgerUnavailable:
             return ledger_away("The session cannot be ended just now.")
         return Left("session" if ended else "waiting")
@@ -415,46 +440,40 @@ class Room:
         """
         try:
             await self._ledger.leave(held.event, held.generation, held.position, held.expires_at)
-        except GenerationOver:
+        except (GenerationOver, EventGone):
             return
 
-    async def issue_handover(self, held: PassClaims) -> str:
+    async def issue_handover(self, event: EventId, held: bytes) -> str:
         """Return a single-use code with which another host of the event gives the same pass.
+
+        The pass itself is kept for those seconds: the other host's edge may have public keys only.
+
+        Args:
+            held: The verified pass, as it came.
 
         Raises:
             LedgerUnavailable: The code could not be kept.
         """
         code = self._new_secret()
-        value = json.dumps(
-            {
-                "visitor": held.visitor,
-                "position": held.position,
-                "generation": held.generation,
-                "ends_at": held.expires_at,
-            }
-        )
-        await self._ledger.put_handover(held.event, _hashed(code), value, HANDOVER_LIFE_S)
+        await self._ledger.put_handover(event, _hashed(code), held.decode("ascii"), HANDOVER_LIFE_S)
         return code
 
     async def redeem_handover(self, event: EventId, code: str) -> Passed | Refused:
         """Exchange a handover code for the pass it stands for, once."""
-        if self._signer is None:
-            return ledger_away("This edge gives no passes.")
         try:
-            value = await self._ledger.take_handover(event, _hashed(code))
+            token = await self._ledger.take_handover(event, _hashed(code))
         except LedgerUnavailable:
             return ledger_away("The handover cannot be looked up just now.")
-        if value is None:
+        if token is None:
             return no_token(None)
-        handed = json.loads(value)
-        return self._sign_pass(
-            event,
-            Position(handed["position"]),
-            Generation(handed["generation"]),
-            handed["visitor"],
-            None,
-            handed["ends_at"],
-        )
+        visitor = self.identify(Carried(passes=(token.encode(),)), event)
+        if visitor.held is None:
+            return no_token(visitor.fault)
+        return Passed(token, visitor.held)
+
+    def seconds_left(self, held: PassClaims) -> int:
+        """Return how long a pass still lives."""
+        return max(held.expires_at - int(self._clock.now_s()), 0)
 
     def _admits(self, snapshot: EventSnapshot, held: PassClaims) -> bool:
         return (
@@ -480,11 +499,14 @@ class Room:
 
     async def _still_good(self, snapshot: EventSnapshot, place: QueueClaims) -> bool:
         """Whether a place is waiting, in its window, or in a live session."""
+        if snapshot.state is EventState.DELETED:
+            return False
         if place.generation != snapshot.generation or place.position in snapshot.ended:
             return False
         turn = turn_of(place.position, place.head_start, snapshot.draw)
         if turn is None or turn > snapshot.served_up_to:
-            return True
+            # Nobody else is let in once the event is closed: such a place waits for nothing.
+            return snapshot.state is not EventState.CLOSED
         try:
             found = await self._ledger.claim(
                 snapshot.event,
@@ -497,7 +519,7 @@ class Room:
         except LedgerUnavailable:
             # Nobody loses a place because nobody can be asked about it.
             return True
-        except GenerationOver:
+        except (GenerationOver, EventGone):
             return False
         return found.outcome not in (ClaimOutcome.ENDED, ClaimOutcome.MISSED, ClaimOutcome.CLOSED)
 
@@ -584,6 +606,8 @@ class Room:
             return ledger_away("The session cannot be extended just now. It runs on.")
         except GenerationOver:
             return generation_over()
+        except EventGone:
+            return event_closed()
         if extended.outcome is ExtendOutcome.NO_SESSION:
             return session_ended()
         if extended.outcome is ExtendOutcome.NOT_ALLOWED:

@@ -127,6 +127,15 @@ class OpenedGate:
             for keys in self._key_files:
                 _look_again(keys)
             self.metrics.flush()
+            if self._embedded is not None:
+                await self._keep_embedded(self._embedded)
+
+    async def _keep_embedded(self, embedded: EmbeddedServer) -> None:
+        """Start the embedded ledger anew where a crash, or its owner's end, has ended it."""
+        try:
+            await asyncio.to_thread(embedded.start)
+        except LedgerUnavailable as exc:
+            logger.error("the embedded ledger is down", extra={"cause": str(exc)})  # noqa: TRY400
 
 
 def _look_again(keys: _Reloading) -> None:

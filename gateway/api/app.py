@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from gateway.answers import Answer, date_header, problem
+from gateway.answers import NO_STORE, Answer, date_header, problem
 
 JWKS_PATH = "/.well-known/jwks.json"
 OPENAPI_PATH = "/openapi.json"
@@ -80,10 +80,13 @@ def admin_app(probes: Probes, metrics: Callable[[], bytes], metrics_type: str) -
 
 
 def _router(routes: list[Route]) -> Starlette:
-    return Starlette(
+    app = Starlette(
         routes=routes,
         exception_handlers={HTTPException: _http_problem, Exception: _internal_problem},
     )
+    # A redirect to what the client's own Host field names is no answer of ours.
+    app.router.redirect_slashes = False
+    return app
 
 
 async def _http_problem(_: Request, exc: Exception) -> Response:
@@ -129,7 +132,7 @@ async def _openapi(request: Request) -> Response:
 
 @cache
 def _openapi_document() -> bytes:
-    return (files(__package__) / "openapi.json").read_bytes()
+    return (files("gateway.api") / "openapi.json").read_bytes()
 
 
 def _cacheable(request: Request, body: bytes, kind: str, cache_control: str) -> Response:
@@ -147,7 +150,7 @@ def _cacheable(request: Request, body: bytes, kind: str, cache_control: str) -> 
 
 
 async def _health(_: Request) -> Response:
-    return Response("ok\n", headers={"cache-control": "no-store", "content-type": "text/plain"})
+    return _said("ok\n")
 
 
 def _ready(probes: Probes) -> Callable[[Request], Awaitable[Response]]:
@@ -155,8 +158,12 @@ def _ready(probes: Probes) -> Callable[[Request], Awaitable[Response]]:
         reasons = await probes.unready()
         if reasons:
             return _response(problem(503, " ".join(reasons), [(b"retry-after", b"5")]))
-        return Response(
-            "ready\n", headers={"cache-control": "no-store", "content-type": "text/plain"}
-        )
+        return _said("ready\n")
 
     return ready
+
+
+def _said(text: str) -> Response:
+    return _response(
+        Answer(200, (NO_STORE, (b"content-type", b"text/plain; charset=utf-8")), text.encode())
+    )

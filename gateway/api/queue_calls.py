@@ -120,6 +120,9 @@ class QueueCalls:
             answer = await handler(call)
         except UnknownEvent:
             answer = problem(404, "There is no event of this name.")
+        except Refusal as refused:
+            # Here and not further out: a page of a listed origin may read what was wrong.
+            answer = refused.answer
         return _with_cors(call, answer) if verb else answer
 
     async def pointer(self, call: Call) -> Answer:
@@ -233,7 +236,7 @@ def pass_cookie(call: Call, passed: Passed) -> RawHeader:
 
 
 def _room(call: Call, return_to: str) -> str:
-    return room_path(call.event, call.return_to(return_to))
+    return room_path(call.event, call.return_to(return_to), call.scheme)
 
 
 def _refused(call: Call, refused: Refused, return_to: str) -> Answer:

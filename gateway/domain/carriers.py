@@ -99,8 +99,11 @@ def _typ_of_head(head: bytes) -> str | None:
         header = json.loads(base64.urlsafe_b64decode(head + b"=" * (-len(head) % 4)))
     except (binascii.Error, ValueError, RecursionError):
         return None
-    typ = header.get("typ") if isinstance(header, dict) else None
-    return typ if isinstance(typ, str) and typ in _OUR_TYPS else None
+    match header:
+        case {"typ": str(typ)} if typ in _OUR_TYPS:
+            return typ
+        case _:
+            return None
 
 
 def parse_cookies(value: bytes) -> Iterable[tuple[bytes, bytes]]:

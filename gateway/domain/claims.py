@@ -182,7 +182,10 @@ def _confirmation(payload: Mapping[str, object]) -> str | None:
     if "cnf" not in payload:
         return None
     match payload["cnf"]:
-        case {"jkt": str(thumbprint), **rest} if not rest and len(thumbprint) == _THUMBPRINT_CHARS:
-            return thumbprint
+        case {"jkt": str(thumbprint)} as confirmation if len(thumbprint) == _THUMBPRINT_CHARS:
+            # Nothing beside it: a method of confirmation that we do not check would look checked.
+            if confirmation == {"jkt": thumbprint}:
+                return thumbprint
         case _:
-            raise TokenRejected(TokenFault.BAD_CLAIMS)
+            pass
+    raise TokenRejected(TokenFault.BAD_CLAIMS)

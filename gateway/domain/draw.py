@@ -5,7 +5,7 @@ The turn of position p ≤ n is a Feistel network over the smallest even-bit dom
 cycle walking (Black and Rogaway 2002, "Ciphers with Arbitrary Finite Domains"). Nothing is stored for
 each visitor, any gateway computes it, and anyone can check it from the pointer document:
 
-    h = max(1, ceil(bit_length(n − 1) / 2)); v = p − 1
+    h = max(1, ceil(bit_length(n - 1) / 2)); v = p - 1
     do   L, R = the upper and lower h bits of v
          for i in 0 … 9:
              L, R = R, L xor (the lower h bits of the first 8 bytes of

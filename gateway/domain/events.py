@@ -103,7 +103,7 @@ class EventSnapshot:
     draw: Draw | None = None
     releases: tuple[Release, ...] = ()
     ceiling: int = 0
-    ended: dict[Position, int] = field(default_factory=dict)
+    ended: dict[Position, int] = field(default_factory=dict[Position, int])
 
     @property
     def waiting(self) -> int:

@@ -37,8 +37,19 @@ PATH = b"/auth"
 # Envoy's ext_authz appends the original path to a prefix and has no other way to tell it.
 ENVOY_PREFIX = b"/auth/envoy"
 
+# What an admission depends on: a cache that knows nothing of us must not give one visitor's to another.
+# nginx keeps nothing whose Vary is longer than 128 bytes.
+_VARY: RawHeader = (
+    b"vary",
+    b"Cookie, Authorization, Queue-Token, Host, "
+    b"X-Forwarded-Uri, X-Forwarded-Host, X-Original-URI, X-Original-Host",
+)
+
 # The longest that a proxy may go on admitting by a cached 200: a revocation takes no longer than this.
 REVOCATION_BOUND_S = 5
+
+
+_EITHER = (b"x-forwarded-", b"x-original-")
 
 
 class Profile(StrEnum):
@@ -50,6 +61,15 @@ class Profile(StrEnum):
     CADDY = "caddy"
     ENVOY = "envoy"
     HAPROXY = "haproxy"
+
+
+# How each proxy names the request that it asks about. The other name could be the client's own, so it
+# is not looked at; where either may be used, they must agree.
+_FAMILIES: dict[Profile, tuple[bytes, ...]] = {
+    Profile.NGINX: (b"x-original-",),
+    Profile.TRAEFIK: (b"x-forwarded-",),
+    Profile.CADDY: (b"x-forwarded-",),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +173,7 @@ class ForwardAuth:
         life_s = min(REVOCATION_BOUND_S, int(held.expires_at - self._now_s()))
         if life_s <= 0:
             return Answer(200, (NO_STORE, *headers))
-        return Answer(200, ((b"cache-control", b"max-age=%d" % life_s), *headers))
+        return Answer(200, ((b"cache-control", b"max-age=%d" % life_s), _VARY, *headers))
 
 
 def _pass_cookie(event: EventId, fresh: Passed, *, secure: bool) -> RawHeader:
@@ -196,18 +216,21 @@ def _read(scope: Scope) -> tuple[Profile, RequestView]:
         path, query = raw_path.removeprefix(ENVOY_PREFIX), scope["query_string"]
         method = scope["method"]
         host = _one(headers, b"host") or b""
+        families: tuple[bytes, ...] = (b"x-forwarded-",)
     else:
         profile = _profile(scope["query_string"])
-        uri = _one(headers, b"x-forwarded-uri", b"x-original-uri")
+        families = _FAMILIES.get(profile, _EITHER)
+        uri = _told(headers, families, b"uri")
         if not uri:
-            raise ValueError("Send the request's target in X-Forwarded-Uri or X-Original-URI.")
+            raise ValueError(
+                "Send the request's target in "
+                + " or ".join(f"{family.decode().title()}Uri" for family in families)
+                + "."
+            )
         path, _, query = uri.partition(b"?")
-        told = _one(headers, b"x-forwarded-method", b"x-original-method")
-        method = (told or b"GET").decode("latin-1")
-        host = _one(headers, b"x-forwarded-host", b"x-original-host") or (
-            _one(headers, b"host") or b""
-        )
-    scheme = _one(headers, b"x-forwarded-proto", b"x-original-proto")
+        method = (_told(headers, families, b"method") or b"GET").decode("latin-1")
+        host = _told(headers, families, b"host") or _one(headers, b"host") or b""
+    scheme = _told(headers, families, b"proto")
     return profile, RequestView(
         method=method,
         hosts=(host,),
@@ -216,6 +239,10 @@ def _read(scope: Scope) -> tuple[Profile, RequestView]:
         headers=headers,
         secure=scheme == b"https",
     )
+
+
+def _told(headers: RawHeaders, families: tuple[bytes, ...], what: bytes) -> bytes | None:
+    return _one(headers, *(family + what for family in families))
 
 
 def _profile(query: bytes) -> Profile:

@@ -6,6 +6,7 @@ from gateway.wiring import open_gate
 app = AdmissionMiddleware(app, open_gate("gateway.toml"))
 """
 
+import contextlib
 import re
 from typing import Protocol, assert_never
 from urllib.parse import quote, unquote
@@ -39,9 +40,12 @@ from gateway.edge.gate import (
     Unreadable,
     Untouched,
 )
+from gateway.errors import LedgerUnavailable
 from gateway.queue import Passed
 
 _OWN_PREFIX = b"/queue/"
+_AUTH_PATH = b"/auth"
+_ENVOY_PREFIX = b"/auth/envoy/"
 SESSION_HEADER = b"queue-session"
 _SESSION_EXTEND = re.compile(rb"extend=([0-9]{1,5})")
 
@@ -93,10 +97,16 @@ class AdmissionMiddleware:
             await self._opened.start()
             self._started = True
         path = raw_path_of(scope)
-        if path.startswith(_OWN_PREFIX) or path in self._opened.own_paths:
+        if self._is_ours(path):
             await self._opened.interface(scope, receive, send)
             return
         await self._guard(path, scope, receive, send)
+
+    def _is_ours(self, path: bytes) -> bool:
+        if path.startswith(_OWN_PREFIX) or path in self._opened.own_paths:
+            return True
+        # Envoy asks with the visitor's path behind a prefix; it belongs to whom `/auth` belongs.
+        return path.startswith(_ENVOY_PREFIX) and _AUTH_PATH in self._opened.own_paths
 
     async def _guard(self, path: bytes, scope: Scope, receive: Receive, send: Send) -> None:
         headers = scope["headers"]
@@ -194,7 +204,9 @@ class _Listening:
 async def _obey(gate: Gate, held: PassClaims, said: bytes) -> Passed | None:
     """Do what the backend asks; return the pass of a session that it made longer."""
     if said == b"end":
-        await gate.room.end_for_backend(held)
+        # Where it cannot be noted the session runs to its end; the backend's answer goes out all the same.
+        with contextlib.suppress(LedgerUnavailable):
+            await gate.room.end_for_backend(held)
         return None
     match = _SESSION_EXTEND.fullmatch(said)
     if match is None:

@@ -14,11 +14,11 @@ from string import Template
 
 from gateway.answers import Answer, RawHeader, redirect
 from gateway.calls import Call, home_authority, room_path, token_cookie
-from gateway.domain.admission import STATUS_OF, ProblemType, Refused
-from gateway.domain.events import EventState
+from gateway.domain.admission import STATUS_OF, ProblemType, Refused, Visitor
+from gateway.domain.events import EventSnapshot, EventState
 from gateway.domain.return_to import ReturnTo
 from gateway.errors import LedgerUnavailable
-from gateway.queue import Room, Standing
+from gateway.queue import FULL_RETRY_S, Room, Standing
 
 _HOME_PAGE = ReturnTo("/")
 _LEDGER_RETRY_S = 5
@@ -29,6 +29,10 @@ _ENTER_AFTER_S = 2
 # Where a refusal leaves the visitor no place, the way back in is to join again.
 _JOIN_AGAIN = frozenset(
     {ProblemType.NO_TOKEN, ProblemType.WINDOW_MISSED, ProblemType.GENERATION_OVER}
+)
+
+_PLACE_IS_OVER = frozenset(
+    {ProblemType.WINDOW_MISSED, ProblemType.GENERATION_OVER, ProblemType.EVENT_CLOSED}
 )
 
 _TITLES = {
@@ -77,7 +81,24 @@ class WaitingPage:
         state = None if snapshot is None else snapshot.state
         if isinstance(standing, Refused):
             return _render(_refused_view(call, standing, state, wanted, message))
-        return _render(_standing_view(call, standing, state, wanted, message))
+        door = await self._ask_at_the_door(snapshot, visitor, standing)
+        if door is not None and door.problem in _PLACE_IS_OVER:
+            return _render(_refused_view(call, door, state, wanted, message))
+        return _render(_standing_view(call, standing, state, wanted, message, door))
+
+    async def _ask_at_the_door(
+        self, snapshot: EventSnapshot | None, visitor: Visitor, standing: Standing
+    ) -> Refused | None:
+        """Say what keeps a visitor out whose turn has come.
+
+        Memory does not know of windows and of sessions that ran out: without asking, the page would
+        send the visitor to a door that sends them back here, over and over.
+        """
+        if standing.status != "your-turn" or visitor.place is None or snapshot is None:
+            return None
+        if snapshot.state is EventState.SUSPENDED:
+            return None
+        return await self._room.would_refuse(snapshot, visitor.place)
 
     async def enter(self, call: Call) -> Answer:
         """Take over a visitor from another host of the event."""
@@ -92,18 +113,16 @@ class WaitingPage:
             is_pass=True,
             secure=call.secure,
             token=passed.token,
-            life_s=passed.claims.expires_at - passed.claims.issued_at,
+            life_s=self._room.seconds_left(passed.claims),
         )
         return redirect(wanted.target, [cookie])
 
     async def _send_on(self, call: Call, wanted: ReturnTo) -> Answer:
         if wanted.authority is None or wanted.authority == call.authority:
             return redirect(wanted.target)
-        held = self._room.identify(call.carried(), call.event).held
-        if held is None:
-            return redirect(room_path(call.event, wanted, call.scheme))
+        (held,) = call.carried().passes
         try:
-            code = await self._room.issue_handover(held)
+            code = await self._room.issue_handover(call.event, held)
         except LedgerUnavailable:
             return _render(_away_view(call, wanted))
         # The code lives for seconds and once, so it may stand in an address (RFC 6749, section 4.1.2).
@@ -125,25 +144,35 @@ def _standing_view(
     state: EventState | None,
     wanted: ReturnTo | None,
     message: str,
+    door: Refused | None,
 ) -> _View:
     here = room_path(call.event, wanted, call.scheme)
     facts = {"Your number": f"{standing.position:,}"}
     leave = _form(call, "leave", "Leave the queue", wanted)
-    if state is EventState.SUSPENDED:
+    if state is EventState.SUSPENDED or _is(door, ProblemType.LEDGER_AWAY):
         return _View(
-            "One moment, please",
-            "The queue is being recovered. Your place is kept.",
+            _TITLES[ProblemType.LEDGER_AWAY],
+            "The queue does not answer just now. Your place is kept.",
             facts=facts,
             message=message,
             refresh=(_LEDGER_RETRY_S, here),
         )
-    if standing.status == "your-turn" and state is not EventState.PAUSED:
+    if _is(door, ProblemType.BACKEND_FULL):
+        return _View(
+            "It is your turn",
+            "The site is full just now. You are let in as soon as there is room.",
+            facts=facts,
+            message=message,
+            refresh=(FULL_RETRY_S, here),
+            actions=_form(call, "claim", "Enter now", wanted) + leave,
+        )
+    if standing.status == "your-turn" and door is None:
         goal = wanted or _HOME_PAGE
         enter = _form(call, "claim", "Enter now", wanted)
         same_host = goal.authority is None or goal.authority == call.authority
         return _View(
             "It is your turn",
-            "You are being let in. If the site is full just now, you enter as soon as there is room.",
+            "You are being let in.",
             facts=facts,
             message=message,
             # On this host the edge claims as the browser arrives; elsewhere the form does.
@@ -222,6 +251,10 @@ def _away_view(call: Call, wanted: ReturnTo | None) -> _View:
     )
 
 
+def _is(refused: Refused | None, problem: ProblemType) -> bool:
+    return refused is not None and refused.problem is problem
+
+
 def _wait_text(standing: Standing) -> str:
     if standing.wait is None:
         return "not known yet"
@@ -288,4 +321,4 @@ def _render(view: _View) -> Answer:
 
 @cache
 def _template() -> Template:
-    return Template((files(__package__) / "room.html").read_text("utf-8"))
+    return Template((files("gateway.page") / "room.html").read_text("utf-8"))
