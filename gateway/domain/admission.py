@@ -6,7 +6,7 @@ auth, WebSockets and push all ask here, so there is one place where someone coul
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from gateway.domain.claims import PassClaims, QueueClaims
 from gateway.domain.events import EventSnapshot, EventState, turn_of
@@ -69,8 +69,7 @@ class Refused:
         return STATUS_OF[self.problem]
 
 
-@dataclass(frozen=True, slots=True)
-class Admitted:
+class Admitted(NamedTuple):
     """A pass lets the request through."""
 
     held: PassClaims
@@ -92,8 +91,7 @@ class Bypassed:
 Decision: TypeAlias = Admitted | Claimable | Bypassed | Refused
 
 
-@dataclass(frozen=True, slots=True)
-class Visitor:
+class Visitor(NamedTuple):
     """What a request proves about who sent it.
 
     Attributes:
@@ -135,18 +133,20 @@ def decide(
         return Refused(ProblemType.EVENT_CLOSED, "This event is over.")
     if snapshot.state is EventState.BYPASS:
         return Bypassed()
-    if any(token and token.event != snapshot.event for token in (visitor.held, visitor.place)):
-        return no_token(TokenFault.WRONG_EVENT)
-    if visitor.held is not None and _pass_admits(snapshot, visitor.held, now_s, on_finish_path):
-        return Admitted(visitor.held)
+    held, place = visitor.held, visitor.place
+    if held is not None:
+        if held.event != snapshot.event:
+            return no_token(TokenFault.WRONG_EVENT)
+        if _pass_admits(snapshot, held, now_s, on_finish_path):
+            return Admitted(held)
     if snapshot.state is EventState.SUSPENDED:
         return ledger_away("The queue's state is being recovered. Your place is kept.")
-    if visitor.place is not None:
-        return _decide_place(snapshot, visitor.place, age_s)
-    if visitor.held is not None and visitor.held.generation != snapshot.generation:
-        return generation_over()
-    if visitor.held is not None:
-        return session_ended()
+    if place is not None:
+        if place.event != snapshot.event:
+            return no_token(TokenFault.WRONG_EVENT)
+        return _decide_place(snapshot, place, age_s)
+    if held is not None:
+        return generation_over() if held.generation != snapshot.generation else session_ended()
     if snapshot.state is EventState.CLOSED:
         return event_closed()
     return no_token(visitor.fault)

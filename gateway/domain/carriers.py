@@ -51,27 +51,42 @@ def cookie_names(event: EventId, *, secure: bool) -> tuple[bytes, bytes]:
 
 def carried_tokens(headers: RawHeaders, event: EventId, *, secure: bool) -> Carried:
     """Collect the tokens of ours that a request carries for `event`."""
+    values = tuple([header for header in headers if header[0] in _CARRYING])
+    if not values:
+        return _NOTHING
+    if sum([len(value) for _, value in values]) <= _LONGEST_KNOWN:
+        return _known_tokens(values, event, secure)
+    return _tokens_in(values, event, secure)
+
+
+_CARRYING = frozenset({b"cookie", TOKEN_HEADER, b"authorization"})
+
+# A visitor sends the same fields with every request; what they carry is read once. The bounds keep what
+# is remembered to some megabytes, whatever is sent.
+_LONGEST_KNOWN = 2048
+
+
+def _tokens_in(values: RawHeaders, event: EventId, secure: bool) -> Carried:
     found: dict[bytes, str | None] = {}
-    names = None
-    for name, value in headers:
+    names = cookie_names(event, secure=secure)
+    for name, value in values:
         if name == b"cookie":
-            names = names or cookie_names(event, secure=secure)
             for cookie, content in parse_cookies(value):
                 if cookie in names:
                     found[content] = typ_of(content)
         elif name == TOKEN_HEADER:
-            if value.strip(b" \t"):
-                found[value.strip(b" \t")] = typ_of(value.strip(b" \t"))
-        elif name == b"authorization" and (bearer := bearer_token(value)) is not None:
+            if token := value.strip(b" \t"):
+                found[token] = typ_of(token)
+        elif (bearer := bearer_token(value)) is not None:
             found[bearer] = typ_of(bearer)
-    if not found:
-        return _NOTHING
     return Carried(
         queue=tuple(token for token, typ in found.items() if typ == QUEUE_TYP),
         passes=tuple(token for token, typ in found.items() if typ == PASS_TYP),
         unreadable=any(typ is None for typ in found.values()),
     )
 
+
+_known_tokens = lru_cache(maxsize=4096)(_tokens_in)
 
 _NOTHING = Carried()
 
@@ -114,8 +129,12 @@ def parse_cookies(value: bytes) -> Iterable[tuple[bytes, bytes]]:
             yield name, content
 
 
-def without_our_cookies(value: bytes, events: Iterable[EventId]) -> bytes:
+def without_our_cookies(value: bytes, events: tuple[EventId, ...]) -> bytes:
     """Return a Cookie field without our cookies of `events`; the rest is kept to the byte."""
+    return _known_rest(value, events) if len(value) <= _LONGEST_KNOWN else _rest(value, events)
+
+
+def _rest(value: bytes, events: tuple[EventId, ...]) -> bytes:
     ours = {event.encode() for event in events}
 
     def is_ours(part: bytes) -> bool:
@@ -129,7 +148,9 @@ def without_our_cookies(value: bytes, events: Iterable[EventId]) -> bytes:
     return b";".join(kept).lstrip(b" \t")
 
 
+_known_rest = lru_cache(maxsize=4096)(_rest)
+
+
 def is_queue_header(name: bytes) -> bool:
     """Whether a field name is `Queue-*` in any spelling that some server reads as that."""
-    folded = name.lower().replace(b"_", b"-").replace(b".", b"-")
-    return folded.startswith(b"queue-")
+    return name[:5].lower() == b"queue" and name[5:6] in (b"-", b"_", b".")

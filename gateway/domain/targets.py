@@ -74,13 +74,18 @@ def canonical_target(raw_path: bytes, query: bytes = b"") -> Target:
         raise NotCanonical("the target must start with '/'")
     if _PATH.fullmatch(raw_path) is None:
         raise NotCanonical("the path has a character that must not stand there")
-    if _QUERY.fullmatch(query) is None:
+    if not is_canonical_query(query):
         raise NotCanonical("the query has a character that must not stand there")
     if b"%" in raw_path:
         _check_encoding(raw_path)
     _check_segments(raw_path.decode("ascii"))
     path = raw_path.decode("ascii")
     return Target(path=path, key=path_key(path), query=query.decode("ascii"))
+
+
+def is_canonical_query(query: bytes) -> bool:
+    """Whether a query has no character that could end or split the request line."""
+    return _QUERY.fullmatch(query) is not None
 
 
 def path_key(path: str) -> str:

@@ -7,6 +7,7 @@ may ask is configured and nobody may by default: a header decides here, so it mu
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import assert_never
 from urllib.parse import parse_qs
 
@@ -107,7 +108,7 @@ class ForwardAuth:
 
     def __init__(self, gate: Gate, asking: Networks, now_s: Callable[[], float]) -> None:
         self._gate = gate
-        self._asking = asking
+        self._may_ask = lru_cache(maxsize=1024)(lambda address: within(address, asking))
         self._now_s = now_s
 
     async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
@@ -115,7 +116,7 @@ class ForwardAuth:
 
     async def _answer(self, scope: Scope) -> Answer:
         address = client_address(scope)
-        if address is None or not within(address, self._asking):
+        if address is None or not self._may_ask(address):
             return problem(
                 403, "Only a proxy named in [server] forward_auth_peers may ask.", _Say().headers()
             )
@@ -211,16 +212,17 @@ def _read(scope: Scope) -> tuple[Profile, RequestView]:
     """
     headers: RawHeaders = scope["headers"]
     raw_path: bytes = scope["raw_path"]
+    said = _said(headers)
     if raw_path.startswith(ENVOY_PREFIX + b"/"):
         profile = Profile.ENVOY
         path, query = raw_path.removeprefix(ENVOY_PREFIX), scope["query_string"]
         method = scope["method"]
-        host = _one(headers, b"host") or b""
+        host = said.get(b"host", b"")
         families: tuple[bytes, ...] = (b"x-forwarded-",)
     else:
         profile = _profile(scope["query_string"])
         families = _FAMILIES.get(profile, _EITHER)
-        uri = _told(headers, families, b"uri")
+        uri = _told(said, families, b"uri")
         if not uri:
             raise ValueError(
                 "Send the request's target in "
@@ -228,9 +230,9 @@ def _read(scope: Scope) -> tuple[Profile, RequestView]:
                 + "."
             )
         path, _, query = uri.partition(b"?")
-        method = (_told(headers, families, b"method") or b"GET").decode("latin-1")
-        host = _told(headers, families, b"host") or _one(headers, b"host") or b""
-    scheme = _told(headers, families, b"proto")
+        method = (_told(said, families, b"method") or b"GET").decode("latin-1")
+        host = _told(said, families, b"host") or said.get(b"host", b"")
+    scheme = _told(said, families, b"proto")
     return profile, RequestView(
         method=method,
         hosts=(host,),
@@ -241,10 +243,37 @@ def _read(scope: Scope) -> tuple[Profile, RequestView]:
     )
 
 
-def _told(headers: RawHeaders, families: tuple[bytes, ...], what: bytes) -> bytes | None:
-    return _one(headers, *(family + what for family in families))
+_FIELDS = frozenset(
+    [
+        b"host",
+        *(family + what for family in _EITHER for what in (b"uri", b"method", b"host", b"proto")),
+    ]
+)
 
 
+def _said(headers: RawHeaders) -> dict[bytes, bytes]:
+    """Return what the proxy said, in one pass; no field may contradict itself."""
+    said: dict[bytes, bytes] = {}
+    for name, value in headers:
+        if name in _FIELDS and said.setdefault(name, value) != value:
+            raise ValueError(f"{name.decode()} was told twice.")
+    return said
+
+
+def _told(said: dict[bytes, bytes], families: tuple[bytes, ...], what: bytes) -> bytes | None:
+    """Return what the fields of `families` say; they must not contradict each other."""
+    told: bytes | None = None
+    for family in families:
+        value = said.get(family + what)
+        if value is not None:
+            if told is not None and told != value:
+                raise ValueError(f"{(family + what).decode()} was told twice.")
+            told = value
+    return told
+
+
+# A proxy asks with one and the same query all the time.
+@lru_cache(maxsize=64)
 def _profile(query: bytes) -> Profile:
     named = parse_qs(query.decode("latin-1")).get("profile", [Profile.GENERIC.value])
     try:
@@ -252,11 +281,3 @@ def _profile(query: bytes) -> Profile:
         return Profile(name)
     except ValueError as exc:
         raise ValueError(f"profile is one of {', '.join(Profile)}") from exc
-
-
-def _one(headers: RawHeaders, *names: bytes) -> bytes | None:
-    """Return the value of the fields called `names`; they must not contradict each other."""
-    values = {value for name, value in headers if name in names}
-    if len(values) > 1:
-        raise ValueError(f"{names[0].decode()} was told twice.")
-    return next(iter(values), None)

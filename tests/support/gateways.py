@@ -130,7 +130,9 @@ async def _echo(receive: Receive, send: Send, said: list[tuple[bytes, bytes]]) -
 class Server:
     """Any ASGI app on uvicorn, in a thread of this process."""
 
-    def __init__(self, app: ASGIApp, *, parser: Parser = "httptools") -> None:
+    def __init__(
+        self, app: ASGIApp, *, parser: Parser = "httptools", lifespan: Literal["on", "off"] = "on"
+    ) -> None:
         self._socket = socket.socket()
         self._socket.bind(("127.0.0.1", 0))
         self.port = int(self._socket.getsockname()[1])
@@ -138,7 +140,7 @@ class Server:
             app,
             http=parser,
             ws="websockets-sansio",
-            lifespan="on",
+            lifespan=lifespan,
             log_level="critical",
             date_header=False,
             server_header=False,

@@ -148,12 +148,17 @@ class RealServer:
             self._client = redis.Redis(unix_socket_path=str(self.socket), decode_responses=True)
         return self._client.execute_command(*words)  # type: ignore[no-untyped-call]
 
+    def raw(self, *words: str) -> str:
+        """Run one command and return its bulk reply as it came, one character a byte."""
+        with redis.Redis(unix_socket_path=str(self.socket)) as client:
+            client.response_callbacks.clear()
+            value = client.execute_command(*words)
+        assert isinstance(value, bytes)
+        return value.decode("latin-1")
+
     def dump(self, key: str) -> bytes:
         """Return a key's serialised value."""
-        with redis.Redis(unix_socket_path=str(self.socket)) as client:
-            value = client.dump(key)
-        assert isinstance(value, bytes)
-        return value
+        return self.raw("DUMP", key).encode("latin-1")
 
     def _close_client(self) -> None:
         if self._client is not None:

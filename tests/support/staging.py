@@ -147,7 +147,8 @@ def short_folder() -> Iterator[Path]:
 def valkey(short_folder: Path) -> Iterator[RealServer]:
     folder = short_folder / "valkey"
     folder.mkdir()
-    server = RealServer(valkey_binary(), folder)
+    # Nobody kills this one: what it answered need not be on the disk.
+    server = RealServer(valkey_binary(), folder, {"appendonly": "no"})
     server.start()
     yield server
     server.kill()

@@ -15,6 +15,7 @@ from gateway.ports import JoinRequest
 from tests.integration.ledger.conftest import NewLedger, NewServer, OpenSale
 from tests.support.sales import Sale
 from tests.support.servers import RealServer, free_port
+from tests.support.waiting import wait_until
 
 pytestmark = [
     pytest.mark.integration,
@@ -355,6 +356,8 @@ async def test_pointers_and_joins_go_on_when_a_replica_is_promoted(
 ) -> None:
     kind = request.node.callspec.params["server"]
     primary, replica = _pair(new_server, kind)
+    # The first replica that comes changes the primary's replication id, and with it the mark.
+    await wait_until(lambda: "master_link_status:up" in replica.raw("INFO", "replication"))
     sale = await Sale.open(primary, new_ledger(primary.url))
     before = [p.position for p in await sale.join_many(20)]
     await settled(sale)

@@ -323,7 +323,7 @@ async def test_a_frozen_server_is_a_timeout_within_its_bound(
     sale: Sale, new_ledger: NewLedger
 ) -> None:
     await sale.join_many(5)
-    hasty = sale.through(new_ledger(timeout_s=0.25))
+    hasty = sale.through(new_ledger(timeout_s=0.4))
     await hasty.read()
     sale.server.freeze()
     asked = [
@@ -336,7 +336,7 @@ async def test_a_frozen_server_is_a_timeout_within_its_bound(
     before_s = time.monotonic()
     answers = await asyncio.gather(*asked, return_exceptions=True)
     took_s = time.monotonic() - before_s
-    assert took_s < 1.5, "nobody waits for longer than a time limit and a little"
+    assert took_s < 2, "nobody waits for longer than a time limit and a little"
     causes = {a.cause if isinstance(a, LedgerUnavailable) else a for a in answers}
     assert causes == {"timeout"}
 
@@ -346,7 +346,7 @@ async def test_after_a_freeze_every_answer_is_its_askers_own(
 ) -> None:
     await sale.join_many(200)
     await sale.release(100)
-    hasty = sale.through(new_ledger(timeout_s=0.2))
+    hasty = sale.through(new_ledger(timeout_s=1.0))
     await asyncio.gather(*(hasty.read() for _ in range(30)))
     sale.server.freeze()
     await asyncio.gather(
@@ -385,7 +385,7 @@ async def test_a_join_that_timed_out_is_found_again_by_its_key(
     sale: Sale, new_ledger: NewLedger
 ) -> None:
     await sale.join()
-    hasty = sale.through(new_ledger(timeout_s=0.2))
+    hasty = sale.through(new_ledger(timeout_s=0.5))
     await hasty.join()
     sale.server.freeze()
     assert (await cause_of(hasty.join("ada", key="ab" * 32)))[0] == "timeout"
@@ -399,7 +399,7 @@ async def test_a_join_that_timed_out_is_found_again_by_its_key(
 async def test_those_who_wait_for_a_ceiling_that_cannot_be_raised_are_told(
     sale: Sale, new_ledger: NewLedger
 ) -> None:
-    hasty = sale.through(new_ledger(timeout_s=0.2))
+    hasty = sale.through(new_ledger(timeout_s=1.0))
     answers = [asyncio.create_task(hasty.join()) for _ in range(500)]
     await wait_until(lambda: any(answer.done() for answer in answers))
     sale.server.freeze()
