@@ -471,6 +471,10 @@ class Room:
             return no_token(visitor.fault)
         return Passed(token, visitor.held)
 
+    def stands_open(self, snapshot: EventSnapshot) -> bool:
+        """Whether the gate stands open just now, by an operator's act."""
+        return snapshot.stands_open(self._clock.now_s())
+
     def seconds_left(self, held: PassClaims) -> int:
         """Return how long a pass still lives."""
         return max(held.expires_at - int(self._clock.now_s()), 0)

@@ -1,6 +1,7 @@
 """What every test shares."""
 
 import os
+from collections.abc import Generator
 
 import pytest
 
@@ -13,9 +14,11 @@ def anyio_backend() -> str:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: "pytest.CallInfo[None]") -> "object":
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Where everything is installed, a test that skips has not been run, and that is a failure."""
-    report: pytest.TestReport = yield
+    report = yield
     expected = hasattr(report, "wasxfail")
     if report.skipped and not expected and os.environ.get(FAIL_ON_SKIP_ENV):
         report.outcome = "failed"

@@ -131,7 +131,7 @@ def decide(
         return ledger_away("The state of this event is not known yet.")
     if snapshot.state is EventState.DELETED:
         return Refused(ProblemType.EVENT_CLOSED, "This event is over.")
-    if snapshot.state is EventState.BYPASS:
+    if snapshot.stands_open(now_s):
         return Bypassed()
     held, place = visitor.held, visitor.place
     if held is not None:
@@ -139,7 +139,7 @@ def decide(
             return no_token(TokenFault.WRONG_EVENT)
         if _pass_admits(snapshot, held, now_s, on_finish_path):
             return Admitted(held)
-    if snapshot.state is EventState.SUSPENDED:
+    if snapshot.state in _UNKNOWN:
         return ledger_away("The queue's state is being recovered. Your place is kept.")
     if place is not None:
         if place.event != snapshot.event:
@@ -150,6 +150,10 @@ def decide(
     if snapshot.state is EventState.CLOSED:
         return event_closed()
     return no_token(visitor.fault)
+
+
+# A bypass that has ended while the ledger could not be read leaves no state that is known.
+_UNKNOWN = frozenset({EventState.SUSPENDED, EventState.BYPASS})
 
 
 def _pass_admits(

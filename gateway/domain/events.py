@@ -82,6 +82,7 @@ class EventSnapshot:
         active_ms: The event clock, which runs only while claims can be served.
         claims_frozen: Whether a pause stops claims too (the default) or releases only.
         updated_at_ms: The ledger's wall clock at the last change that visitors can see.
+        bypass_ends_at_ms: Unix ms at which the bypass under way ends; None without one.
         read_at_s: This process's monotonic clock when the ledger was last read well.
         ended: Positions whose session was ended early, with the Unix second their pass dies.
     """
@@ -98,12 +99,19 @@ class EventSnapshot:
     read_at_s: float
     updated_at_ms: int
     claims_frozen: bool = True
+    bypass_ends_at_ms: int | None = None
     message: str = ""
     holes: Holes = NO_HOLES
     draw: Draw | None = None
     releases: tuple[Release, ...] = ()
     ceiling: int = 0
     ended: dict[Position, int] = field(default_factory=dict[Position, int])
+
+    def stands_open(self, now_s: float) -> bool:
+        """Whether a bypass is under way; one that ended while nobody could read is not."""
+        if self.state is not EventState.BYPASS:
+            return False
+        return self.bypass_ends_at_ms is None or now_s * 1000 < self.bypass_ends_at_ms
 
     @property
     def waiting(self) -> int:

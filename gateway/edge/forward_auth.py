@@ -108,8 +108,12 @@ class ForwardAuth:
 
     def __init__(self, gate: Gate, asking: Networks, now_s: Callable[[], float]) -> None:
         self._gate = gate
-        self._may_ask = lru_cache(maxsize=1024)(lambda address: within(address, asking))
+        self._asking = asking
+        self._may_ask = lru_cache(maxsize=1024)(self._is_named)
         self._now_s = now_s
+
+    def _is_named(self, address: str) -> bool:
+        return within(address, self._asking)
 
     async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
         await send_answer(await self._answer(scope), scope, send)

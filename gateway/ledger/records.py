@@ -105,6 +105,7 @@ def parse_snapshot(
             updated_at_ms=int(reply[10]),
             message=reply[11],
             claims_frozen=reply[12] == "1",
+            bypass_ends_at_ms=int(reply[21]) if reply[21] else None,
             holes=Holes.parse(reply[13]),
             draw=_draw(reply[14], reply[15], reply[16]),
             policy=policy_from_config(reply[17]),

@@ -71,7 +71,7 @@ class WaitingPage:
             location = f"{call.scheme}://{home}{room_path(call.event, back, call.scheme)}"
             return redirect(location)
         snapshot = self._room.snapshot(call.event)
-        if snapshot is not None and snapshot.state is EventState.BYPASS:
+        if snapshot is not None and self._room.stands_open(snapshot):
             return redirect(_location(call, wanted or _HOME_PAGE))
         visitor = self._room.identify(call.carried(), call.event)
         standing = self._room.standing(call.event, visitor)

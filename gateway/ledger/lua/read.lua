@@ -5,7 +5,7 @@
 -- ARGV[2]     generation that the caller knows, or ''
 --
 -- Returns a list: scalars as strings, then the policy (flat), the releases, the ended sessions
--- (position, until, …) and the id of the newest of them.
+-- (position, until, …), the id of the newest of them, and the end of a bypass under way.
 
 local e, err = load_event()
 if err then
@@ -29,4 +29,6 @@ return {
     redis.call('HGETALL', KEYS[6]),
     redis.call('ZRANGE', KEYS[4], -128, -1),
     ended, newest,
+    -- When the bypass under way ends, Unix ms: a gateway that cannot read any more must know.
+    e.state == 'bypass' and int(now + math.max(e.bypass_until - e.ledger_ms, 0)) or '',
 }

@@ -62,7 +62,6 @@ def test_two_readings_of_a_path_are_none(stage: Stage, path: str) -> None:
 
 
 def test_a_server_that_keeps_no_raw_path_has_one_reading(stage: Stage) -> None:
-    held = stage.mint.held(stage.event, stage.generation)
     with served(stage.gateway, {"raw_path": None}) as (server, backend):
         visitor = Visitor(server.port, stage.host, event=stage.event)
         assert visitor.get("/book").verdict == (401, "no-token")

@@ -1,6 +1,7 @@
 """Watching: messages for speed, polling for truth, and a pointer that is never shown going back."""
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -177,9 +178,11 @@ async def test_messages_come_again_after_the_server_was_killed(
         await listening(sale)
         sale.server.restart()
 
+        turns = itertools.count(1)
+
         async def another_release_is_seen() -> bool:
             # What is said before the watcher has subscribed again is not heard.
-            await sale.release(1)
+            await sale.release(to=next(turns))
             return watched.snapshot.served_up_to > 0
 
         await wait_until(another_release_is_seen)

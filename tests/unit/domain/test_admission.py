@@ -163,6 +163,19 @@ def test_every_cell_of_the_table_of_states_is_decided_as_written(
     assert outcome(decision) == expected
 
 
+@pytest.mark.parametrize(("past_end_s", "open_to_all"), [(-1, True), (0, False), (1, False)])
+def test_a_bypass_ends_on_time_also_where_the_ledger_cannot_be_read(
+    past_end_s: float, open_to_all: bool
+) -> None:
+    ends_at_ms = (NOW_S - past_end_s) * 1000
+    for visitor in (STRANGER, WAITING, SERVED):
+        decision = judge(visitor, state=EventState.BYPASS, bypass_ends_at_ms=ends_at_ms, age_s=60)
+        expected = Bypassed if open_to_all else ProblemType.LEDGER_AWAY
+        assert outcome(decision) == expected
+    holder = judge(HOLDER, state=EventState.BYPASS, bypass_ends_at_ms=ends_at_ms, age_s=60)
+    assert outcome(holder) == (Bypassed if open_to_all else Admitted)
+
+
 @pytest.mark.parametrize("visitor", EVERYONE)
 def test_an_event_that_was_never_read_lets_nobody_in(visitor: Visitor) -> None:
     decision = judge(visitor, snapshot=None)
