@@ -1,7 +1,7 @@
 """What a request to `/queue/{event}/…` brings along, read once for every handler."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
@@ -10,7 +10,7 @@ import msgspec
 from starlette.types import Receive, Scope
 
 from gateway.answers import Answer, RawHeader, problem
-from gateway.domain.carriers import Carried, carried_tokens, cookie_names
+from gateway.domain.carriers import Carried, RawHeaders, carried_tokens, cookie_names
 from gateway.domain.peers import Peers
 from gateway.domain.positions import EventId
 from gateway.domain.return_to import ReturnTo, parse_return_to
@@ -42,6 +42,7 @@ class Call:
         route: What the settings say of the event; None for one that only the ledger knows.
         secure: Whether the visitor came over TLS.
         authority: The raw `Host` field, which names this very host and port.
+        single: The fields by name. twice: Names that came with different values.
     """
 
     scope: Scope
@@ -51,6 +52,8 @@ class Call:
     secure: bool
     authority: str
     body_limit: int
+    single: Mapping[bytes, bytes]
+    twice: Collection[bytes]
 
     @property
     def method(self) -> str:
@@ -74,10 +77,9 @@ class Call:
         Raises:
             Refusal: It came twice, with different values.
         """
-        values = {value for key, value in self.scope["headers"] if key == name}
-        if len(values) > 1:
+        if name in self.twice:
             raise Refusal(problem(400, f"The field {name.decode()} came twice."))
-        return next(iter(values), None)
+        return self.single.get(name)
 
     @property
     def wants_html(self) -> bool:
@@ -217,6 +219,16 @@ def _form_fields(body: bytes) -> dict[str, str]:
     if any(len(values) != 1 for values in held.values()):
         raise Refusal(problem(400, "A field came twice."))
     return {name: values[0] for name, values in held.items()}
+
+
+def read_fields(headers: RawHeaders) -> tuple[dict[bytes, bytes], set[bytes]]:
+    """Return the fields by name, and the names that contradict themselves."""
+    single: dict[bytes, bytes] = {}
+    twice: set[bytes] = set()
+    for name, value in headers:
+        if single.setdefault(name, value) != value:
+            twice.add(name)
+    return single, twice
 
 
 def read_authority(headers: Collection[tuple[bytes, bytes]]) -> str:

@@ -62,13 +62,15 @@ class GatewayMetrics:
             buckets=_BATCH_SIZES,
             registry=self.registry,
         )
-        # A counter of the library takes a lock and costs more than a decision does, so decisions are
-        # tallied here and handed over when somebody looks, or once a second.
+        # A counter of the library takes a lock and costs more than a decision does, so decisions and
+        # joins are tallied here and handed over when somebody looks, or once a second.
         self._tally: dict[tuple[EventId, str], int] = {}
+        self._joined: dict[tuple[EventId, bool], int] = {}
         self._board: SnapshotBoard | None = None
 
     def joined(self, event: EventId, *, repeated: bool) -> None:
-        self._joins.labels(event, "yes" if repeated else "no").inc()
+        key = (event, repeated)
+        self._joined[key] = self._joined.get(key, 0) + 1
 
     def decided(self, event: EventId, outcome: str) -> None:
         key = (event, outcome)
@@ -92,7 +94,10 @@ class GatewayMetrics:
         self.registry.register(_BoardCollector(board))
 
     def flush(self) -> None:
-        """Hand the tallied decisions over to the registry, where other processes can see them."""
+        """Hand what was tallied over to the registry, where other processes can see them."""
+        joined, self._joined = self._joined, {}
+        for (event, repeated), count in joined.items():
+            self._joins.labels(event, "yes" if repeated else "no").inc(count)
         tally, self._tally = self._tally, {}
         for (event, outcome), count in tally.items():
             self._decisions.labels(event, outcome).inc(count)

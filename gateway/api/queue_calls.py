@@ -31,6 +31,7 @@ from gateway.calls import (
     is_secure,
     json_answer,
     read_authority,
+    read_fields,
     room_path,
     token_cookie,
 )
@@ -99,6 +100,7 @@ class QueueCalls:
         if methods is None or not is_event_id(event) or scope["type"] != "http":
             return problem(404, "There is nothing here. See /openapi.json for what there is.")
         method = scope["method"]
+        single, twice = read_fields(scope["headers"])
         call = Call(
             scope=scope,
             receive=receive,
@@ -107,6 +109,8 @@ class QueueCalls:
             secure=is_secure(scope, self._peers),
             authority=read_authority(scope["headers"]),
             body_limit=self._body_limit,
+            single=single,
+            twice=twice,
         )
         if method == "OPTIONS" and call.header(b"access-control-request-method") is not None:
             return _preflight(call, methods)

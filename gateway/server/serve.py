@@ -213,9 +213,10 @@ class _Part:
         drain = asyncio.ensure_future(self._server.shutdown(sockets=self._sockets))
         forced = asyncio.ensure_future(shutdown.wait_forced())
         await asyncio.wait({drain, forced}, return_when=asyncio.FIRST_COMPLETED)
-        drain.cancel()
         forced.cancel()
-        await asyncio.gather(drain, forced, return_exceptions=True)
+        drain.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await drain
         for connection in list(self._server.server_state.connections):
             connection.transport.abort()
 

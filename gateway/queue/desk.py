@@ -1,0 +1,135 @@
+"""What every use case needs: the ports, what is known of an event, and who is asking."""
+
+import hashlib
+from collections.abc import Callable
+
+from gateway.domain.admission import (
+    STRANGER,
+    Admitted,
+    Bypassed,
+    Claimable,
+    Decision,
+    Refused,
+    Visitor,
+    decide,
+)
+from gateway.domain.carriers import Carried
+from gateway.domain.claims import PassClaims, QueueClaims
+from gateway.domain.events import EventSnapshot
+from gateway.domain.positions import EventId
+from gateway.errors import TokenFault, TokenRejected, UnknownEvent
+from gateway.ports import (
+    Clock,
+    Ledger,
+    Observer,
+    Snapshots,
+    TokenSigner,
+    TokenVerifier,
+    VoucherReader,
+)
+
+
+class Desk:
+    """The ports, and what can be said from memory.
+
+    Args:
+        signer: None at an edge that only has public keys: it checks, and issues nothing.
+        vouchers: None where no site key is configured.
+        new_secret: Makes an unguessable string of 128 bits or more in base64url.
+    """
+
+    def __init__(
+        self,
+        *,
+        ledger: Ledger,
+        snapshots: Snapshots,
+        clock: Clock,
+        verifier: TokenVerifier,
+        issuer: str,
+        new_secret: Callable[[], str],
+        observer: Observer,
+        signer: TokenSigner | None = None,
+        vouchers: VoucherReader | None = None,
+    ) -> None:
+        self._ledger = ledger
+        self._snapshots = snapshots
+        self._clock = clock
+        self._verifier = verifier
+        self._issuer = issuer
+        self._new_secret = new_secret
+        self._observer = observer
+        self._signer = signer
+        self._vouchers = vouchers
+
+    @property
+    def can_issue(self) -> bool:
+        return self._signer is not None
+
+    def snapshot(self, event: EventId) -> EventSnapshot | None:
+        """Return what is known of an event; None while the ledger was never read.
+
+        Raises:
+            UnknownEvent: The ledger was read, and has no such event.
+        """
+        snapshot = self._snapshots.get(event)
+        if snapshot is None and self._snapshots.complete:
+            raise UnknownEvent(event)
+        return snapshot
+
+    def identify(self, carried: Carried, event: EventId) -> Visitor:
+        """Verify what a request carries. The caller has refused what is ambiguous."""
+        if not carried.queue and not carried.passes:
+            return Visitor(fault=TokenFault.MALFORMED) if carried.unreadable else STRANGER
+        held: PassClaims | None = None
+        place: QueueClaims | None = None
+        fault: TokenFault | None = None
+        now_s = self._clock.now_s()
+        for token in (*carried.passes, *carried.queue):
+            try:
+                claims = self._verifier.verify(token, now_s, expect_event=event)
+            except TokenRejected as exc:
+                fault = exc.fault
+            else:
+                if isinstance(claims, PassClaims):
+                    held = claims
+                else:
+                    place = claims
+        return Visitor(held=held, place=place, fault=fault)
+
+    def decide(self, event: EventId, visitor: Visitor, *, on_finish_path: bool = False) -> Decision:
+        """Decide from memory on a request to a protected path."""
+        snapshot = self._snapshots.get(event)
+        decision = decide(
+            snapshot,
+            visitor,
+            now_s=self._clock.now_s(),
+            age_s=0.0 if snapshot is None else self._clock.monotonic_s() - snapshot.read_at_s,
+            on_finish_path=on_finish_path,
+        )
+        self._observer.decided(event, outcome_of(decision))
+        return decision
+
+    def stands_open(self, snapshot: EventSnapshot) -> bool:
+        """Whether the gate stands open just now, by an operator's act."""
+        return snapshot.stands_open(self._clock.now_s())
+
+    def seconds_left(self, held: PassClaims) -> int:
+        """Return how long a pass still lives."""
+        return max(held.expires_at - int(self._clock.now_s()), 0)
+
+
+def outcome_of(decision: Decision) -> str:
+    """Name a decision for metrics: a closed set."""
+    match decision:
+        case Admitted():
+            return "admitted"
+        case Claimable():
+            return "claimable"
+        case Bypassed():
+            return "bypassed"
+        case Refused(problem=problem):
+            return problem.value
+
+
+def hashed(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()

@@ -1,0 +1,82 @@
+"""What the use cases are asked, and what they answer: values for everything that was to be expected."""
+
+from dataclasses import dataclass
+
+from gateway.domain.admission import Visitor
+from gateway.domain.claims import PassClaims, QueueClaims
+from gateway.domain.positions import Generation, Position, Turn
+from gateway.domain.waiting import Wait
+
+
+@dataclass(frozen=True, slots=True)
+class JoinCall:
+    """What a visitor sends to join.
+
+    Attributes:
+        idempotency_key: The client's own random key, or None.
+        voucher: What the site signed about the visitor, or None.
+    """
+
+    visitor: Visitor
+    idempotency_key: str | None = None
+    voucher: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a visitor stands, from memory.
+
+    Attributes:
+        status: `waiting`, `your-turn` or `admitted`.
+        turn: None before the draw.
+        session_ends_at: Unix seconds, when admitted.
+    """
+
+    status: str
+    generation: Generation
+    position: Position
+    turn: Turn | None
+    served_up_to: int
+    ahead: int | None
+    wait: Wait | None
+    retry_after_s: int | None
+    session_ends_at: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """A place: dealt now, or the one that the visitor holds already."""
+
+    token: str
+    claims: QueueClaims
+    standing: Standing
+    new: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """A pass, and the session it stands for."""
+
+    token: str
+    claims: PassClaims
+    extensions_left: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refreshed:
+    token: str
+    claims: QueueClaims
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """`session` when a session was ended; `waiting` when only the cookie can be cleared."""
+
+    was: str
+
+
+@dataclass(frozen=True, slots=True)
+class NoMoreExtensions:
+    """The session runs on to its end; the event allows no longer one."""
+
+    session_ends_at: int
