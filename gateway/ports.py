@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
+from gateway.domain.admission import Refused
 from gateway.domain.claims import PassClaims, QueueClaims
 from gateway.domain.events import EventPolicy, EventSnapshot
+from gateway.domain.peers import Source
 from gateway.domain.positions import EventId, Generation, Position, ServedUpTo, Turn
 
 
@@ -229,9 +231,18 @@ class Snapshots(Protocol):
 
     def get(self, event: EventId) -> EventSnapshot | None: ...
 
+    def epoch(self, event: EventId) -> int:
+        """Return a number that changes whenever a pass that admitted may admit no longer."""
+        ...
+
 
 class TokenVerifier(Protocol):
     """Checks tokens with public keys alone, without a round trip."""
+
+    @property
+    def keys_in_force(self) -> object:
+        """The set of keys, as an object that is another one when a key came or went."""
+        ...
 
     def verify(
         self, token: bytes, now_s: float, *, expect_event: EventId, queue_grace_s: int = 0
@@ -269,6 +280,16 @@ class VoucherReader(Protocol):
         Raises:
             TokenRejected: It is not a genuine voucher for this event.
         """
+        ...
+
+
+class JoinGuard(Protocol):
+    """Asked before a position is dealt, and never about who holds a place already."""
+
+    async def refuses(
+        self, event: EventId, source: Source | None, challenge: str | None
+    ) -> Refused | None:
+        """Return why nobody may join from there just now, or None."""
         ...
 
 

@@ -125,6 +125,25 @@ class ProxySettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     connections: Annotated[int, Meta(ge=1)] = 512
 
 
+class JoinSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What stands before a new place. Who holds one already is never asked.
+
+    The limits count in each process. The defaults bear a carrier's NAT, where one address is a
+    thousand people.
+
+    Attributes:
+        burst: Places that one client address may take at once; 0 for no limit.
+        per_minute: Places that it may take in the long run.
+        challenge: `package.module:function`, an async function that is given the event, the client's
+            address and the visitor's answer (each may be None but the event) and says whether the
+            visitor may join; empty for none.
+    """
+
+    burst: Annotated[int, Meta(ge=0)] = 1000
+    per_minute: Annotated[float, Meta(gt=0)] = 600.0
+    challenge: str = ""
+
+
 class EventSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Which hosts and paths belong to an event; what changes on the night is in the ledger."""
 
@@ -141,6 +160,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     keys: KeySettings = field(default_factory=KeySettings)
     ledger: LedgerSettings = field(default_factory=LedgerSettings)
     proxy: ProxySettings = field(default_factory=ProxySettings)
+    joins: JoinSettings = field(default_factory=JoinSettings)
     events: dict[str, EventSettings] = field(default_factory=dict[str, EventSettings])
     log_level: str = "info"
 
@@ -162,6 +182,7 @@ SECTIONS: dict[str, type[Struct]] = {
     "keys": KeySettings,
     "ledger": LedgerSettings,
     "proxy": ProxySettings,
+    "joins": JoinSettings,
 }
 
 

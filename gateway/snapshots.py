@@ -15,11 +15,19 @@ class SnapshotBoard:
 
     def __init__(self) -> None:
         self._held: dict[EventId, EventSnapshot] = {}
+        self._epochs: dict[EventId, int] = {}
         self.complete = False
         """Whether the ledger's list of events was ever read: only then is an unknown one unknown."""
 
     def get(self, event: EventId) -> EventSnapshot | None:
         return self._held.get(event)
+
+    def epoch(self, event: EventId) -> int:
+        """Return a number that changes whenever a pass that admitted may admit no longer.
+
+        The pointer and the counts move with almost every read; none of them takes a pass away.
+        """
+        return self._epochs.get(event, 0)
 
     def all(self) -> list[EventSnapshot]:
         return list(self._held.values())
@@ -33,18 +41,29 @@ class SnapshotBoard:
                 return
             if snapshot.generation == held.generation:
                 snapshot = _merged(held, snapshot)
-        self._held[snapshot.event] = snapshot
+        self._keep(snapshot)
 
     def suspend(self, event: EventId) -> None:
         """Note that the event's state is lost; what was known of it stays."""
         held = self._held.get(event)
         if held is not None and held.state is not EventState.SUSPENDED:
-            self._held[event] = replace(held, state=EventState.SUSPENDED)
+            self._keep(replace(held, state=EventState.SUSPENDED))
 
     def mark_deleted(self, event: EventId) -> None:
         held = self._held.get(event)
         if held is not None:
-            self._held[event] = replace(held, state=EventState.DELETED)
+            self._keep(replace(held, state=EventState.DELETED))
+
+    def _keep(self, snapshot: EventSnapshot) -> None:
+        held = self._held.get(snapshot.event)
+        if held is None or _concerns_passes(held) != _concerns_passes(snapshot):
+            self._epochs[snapshot.event] = self.epoch(snapshot.event) + 1
+        self._held[snapshot.event] = snapshot
+
+
+def _concerns_passes(snapshot: EventSnapshot) -> tuple[object, ...]:
+    """Everything that `admission.decide` asks about a held pass, but the time."""
+    return snapshot.state, snapshot.generation, snapshot.ended, snapshot.policy
 
 
 def _merged(held: EventSnapshot, read: EventSnapshot) -> EventSnapshot:

@@ -13,17 +13,19 @@ from starlette.types import ASGIApp
 from gateway.api.app import Probes, admin_app, public_app
 from gateway.api.queue_calls import QueueCalls
 from gateway.clock import LedgerClock
+from gateway.domain.join_limits import JoinLimit, JoinLimits
 from gateway.domain.peers import Peers
 from gateway.domain.positions import EventId
 from gateway.edge.forward_auth import ForwardAuth
 from gateway.edge.gate import Gate
 from gateway.errors import KeyRingError, LedgerUnavailable, SettingsInvalid
+from gateway.join_guard import LimitedJoins, load_challenge
 from gateway.ledger.embedded import EmbeddedServer, embedded_url
 from gateway.ledger.redis import RedisLedger
 from gateway.ledger.watcher import LedgerWatcher
 from gateway.metrics import CONTENT_TYPE, GatewayMetrics
 from gateway.page.room import WaitingPage
-from gateway.ports import Vouched, VoucherReader
+from gateway.ports import JoinGuard, Vouched, VoucherReader
 from gateway.queue import Room
 from gateway.settings import OWN_PATHS, Settings, load_settings
 from gateway.snapshots import SnapshotBoard
@@ -182,6 +184,7 @@ def open_gate(
         observer=metrics,
         signer=keys.signer,
         vouchers=keys.vouchers,
+        guard=_join_guard(settings, clock),
     )
     routes = settings.routes()
     gate = Gate(room, routes)
@@ -220,6 +223,18 @@ def open_gate(
         if own_embedded and not settings.ledger.url
         else None,
     )
+
+
+def _join_guard(settings: Settings, clock: LedgerClock) -> JoinGuard | None:
+    joins = settings.joins
+    limits = JoinLimits(JoinLimit(joins.burst, joins.per_minute)) if joins.burst else None
+    try:
+        challenge = load_challenge(joins.challenge) if joins.challenge else None
+    except ValueError as exc:
+        raise SettingsInvalid([f"[joins] challenge: {exc}"]) from exc
+    if limits is None and challenge is None:
+        return None
+    return LimitedJoins(clock, limits, challenge)
 
 
 def ledger_url(settings: Settings) -> str:

@@ -162,8 +162,8 @@ def run_bench(options: Options) -> dict[str, Any]:
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
         server = EmbeddedServer(folder / "ledger")
-        server.start()
         stack.callback(server.stop)
+        server.start()
         materials = Materials(folder, server.url)
         contestants = start_contestants(stack, folder, server.url, (server_core, other_core))
         ledger = stack.enter_context(Redis.from_url(server.url, decode_responses=True))

@@ -9,6 +9,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -113,17 +114,23 @@ class ContestantProcess:
         spawn = multiprocessing.get_context("spawn")
         self._name = name
         self._pipe, self._far = spawn.Pipe()
-        self._process = spawn.Process(target=_work, args=(name, config, core, self._far))
+        self._process = spawn.Process(
+            target=_work, args=(name, config, core, self._far), daemon=True
+        )
 
     def __enter__(self) -> Contestant:
         self._process.start()
         self._far.close()
+        port = 0
         try:
-            port = int(self._pipe.recv()) if self._pipe.poll(START_S) else 0
-        except EOFError:
-            port = 0
+            if self._pipe.poll(START_S):
+                with suppress(EOFError):
+                    port = int(self._pipe.recv())
+        finally:
+            # Also at an interrupt: who has not entered is not asked to leave.
+            if not port:
+                self._end()
         if not port:
-            self._end()
             raise RuntimeError(f"{self._name} did not start")
         return Contestant(port, self._process.pid or 0)
 

@@ -98,9 +98,10 @@ class Nginx:
                 os.sched_setaffinity(0, before)
         try:
             return Contestant(port, _wait_for(self._process.pid, port))
-        except TimeoutError as exc:
+        except BaseException:
+            # Also at an interrupt: who has not entered is not asked to leave.
             self._end()
-            raise RuntimeError(f"nginx did not start; see {self._folder}/error.log") from exc
+            raise
 
     def __exit__(self, *_: object) -> None:
         self._end()
@@ -142,4 +143,4 @@ def _wait_for(master: int, port: int) -> int:
             return int(children.read_text().split()[0]) if children.exists() else master
         except (OSError, IndexError):
             time.sleep(0.02)
-    raise TimeoutError
+    raise TimeoutError("nginx did not start")

@@ -27,6 +27,7 @@ from gateway.calls import (
     ClientGone,
     Refusal,
     cleared_cookies,
+    client_address,
     home_authority,
     is_secure,
     json_answer,
@@ -35,7 +36,7 @@ from gateway.calls import (
     room_path,
     token_cookie,
 )
-from gateway.domain.admission import Refused
+from gateway.domain.admission import ProblemType, Refused
 from gateway.domain.peers import Peers
 from gateway.domain.positions import EventId, is_event_id
 from gateway.domain.routes import RouteTable
@@ -45,6 +46,7 @@ from gateway.queue import JoinCall, NoMoreExtensions, Passed, Refreshed, Room
 Handler: TypeAlias = Callable[[Call], Awaitable[Answer]]
 
 _PREFIX = "/queue/"
+_SAID_AT_ONCE = frozenset({ProblemType.TOO_MANY_JOINS, ProblemType.CHALLENGE_REQUIRED})
 _ALLOWED_HEADERS = b"Queue-Token, Authorization, Content-Type, Idempotency-Key"
 
 
@@ -152,7 +154,14 @@ class QueueCalls:
         visitor = self._room.identify(call.carried(), call.event)
         try:
             joined = await self._room.join(
-                call.event, JoinCall(visitor, key, fields.get("voucher"))
+                call.event,
+                JoinCall(
+                    visitor,
+                    key,
+                    fields.get("voucher"),
+                    fields.get("challenge"),
+                    self._peers.source_of(client_address(call.scope), call.scope["headers"]),
+                ),
             )
         except TokenRejected:
             return problem(403, "This event asks for a voucher of the site, and this is none.")
@@ -244,8 +253,11 @@ def _room(call: Call, return_to: str) -> str:
 
 
 def _refused(call: Call, refused: Refused, return_to: str) -> Answer:
-    """A form sent by the page without JavaScript goes back to the page, which explains."""
-    if call.wants_html:
+    """A form sent by the page without JavaScript goes back to the page, which explains.
+
+    The page knows nothing of what stands against a join; that is said at once.
+    """
+    if call.wants_html and refused.problem not in _SAID_AT_ONCE:
         return redirect(_room(call, return_to))
     return refusal(refused)
 

@@ -31,6 +31,7 @@ from gateway.edge.gate import (
     Verdict,
 )
 from gateway.edge.middleware import is_navigation, waiting_page
+from gateway.edge.remembered import Remembered
 from gateway.queue import Passed
 
 PATH = b"/auth"
@@ -111,6 +112,7 @@ class ForwardAuth:
         self._asking = asking
         self._may_ask = lru_cache(maxsize=1024)(self._is_named)
         self._now_s = now_s
+        self._remembered: Remembered[Answer] = Remembered(gate.room)
 
     def _is_named(self, address: str) -> bool:
         return within(address, self._asking)
@@ -120,6 +122,17 @@ class ForwardAuth:
 
     async def _answer(self, scope: Scope) -> Answer:
         address = client_address(scope)
+        headers: RawHeaders = scope["headers"]
+        request = (
+            scope["method"],
+            scope["raw_path"],
+            scope["query_string"],
+            address,
+            tuple(headers),
+        )
+        known = self._remembered.find(request)
+        if known is not None:
+            return known
         if address is None or not self._may_ask(address):
             return problem(
                 403, "Only a proxy named in [server] forward_auth_peers may ask.", _Say().headers()
@@ -129,7 +142,13 @@ class ForwardAuth:
         except ValueError as exc:
             return problem(400, str(exc), _Say().headers())
         verdict = await self._gate.judge(view)
-        return self._render(profile, view, verdict, scope)
+        answer = self._render(profile, view, verdict, scope)
+        if isinstance(verdict, Forward) and verdict.held is not None and verdict.fresh is None:
+            ticket = self._gate.room.ticket(verdict.held)
+            # Near its end a pass may be cached for less than the bound, by the second.
+            until_s = ticket.until_s - REVOCATION_BOUND_S
+            self._remembered.keep(request, ticket._replace(until_s=until_s), answer, headers)
+        return answer
 
     def _render(
         self, profile: Profile, view: RequestView, verdict: Verdict, scope: Scope

@@ -1,13 +1,10 @@
 """Which header fields cross the proxy, and what it adds. Pure functions on raw header lists."""
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
-from ipaddress import IPv6Address, ip_address
 from typing import TypeAlias
 
 from gateway.domain.carriers import RawHeaders, is_queue_header
-from gateway.domain.peers import Networks, within
 
 HeaderList: TypeAlias = list[tuple[bytes, bytes]]
 
@@ -168,32 +165,6 @@ def body_length(headers: RawHeaders) -> int | None:
     return int(lengths[0])
 
 
-def client_address(
-    peer: str | None, forwarded_for: Iterable[bytes], trusted: Networks
-) -> str | None:
-    """Return the visitor's address: the first from the right that no trusted proxy holds.
-
-    Args:
-        peer: The address at the other end of the connection.
-        forwarded_for: The values of `X-Forwarded-For`, in order.
-
-    Returns:
-        The last address that a trusted proxy vouches for; the peer's own where nothing does.
-    """
-    if peer is None or not within(peer, trusted):
-        return peer
-    address = peer
-    for entry in reversed([part for value in forwarded_for for part in value.split(b",")]):
-        told = _address(entry)
-        if told is None:
-            # Whoever wrote this, nothing to the left of it is vouched for.
-            return address
-        address = told
-        if not within(address, trusted):
-            return address
-    return address
-
-
 def _listed_by_connection(headers: RawHeaders) -> frozenset[bytes]:
     listed = {
         token.strip(b" \t").lower()
@@ -238,19 +209,3 @@ def _parameter(value: bytes) -> bytes:
     if _TOKEN.fullmatch(value) is not None:
         return value
     return b'"' + value.replace(b"\\", b"\\\\").replace(b'"', b'\\"') + b'"'
-
-
-def _address(entry: bytes) -> str | None:
-    """Read one entry of X-Forwarded-For: an address, with or without brackets and port."""
-    text = entry.decode("latin-1").strip(' \t"')
-    if text.startswith("["):
-        text = text[1:].partition("]")[0]
-    elif text.count(":") == 1:
-        text = text.partition(":")[0]
-    try:
-        address = ip_address(text)
-    except ValueError:
-        return None
-    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
-        address = address.ipv4_mapped
-    return str(address)

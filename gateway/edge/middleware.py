@@ -23,7 +23,7 @@ from gateway.answers import (
     refusal,
     send_answer,
 )
-from gateway.calls import home_authority, is_secure, room_path, token_cookie
+from gateway.calls import client_address, home_authority, is_secure, room_path, token_cookie
 from gateway.domain.admission import ProblemType, Refused
 from gateway.domain.carriers import bearer_token, is_queue_header, without_our_cookies
 from gateway.domain.claims import PassClaims
@@ -40,6 +40,7 @@ from gateway.edge.gate import (
     Unreadable,
     Untouched,
 )
+from gateway.edge.remembered import Remembered
 from gateway.errors import LedgerUnavailable
 from gateway.queue import Passed
 
@@ -84,6 +85,9 @@ class AdmissionMiddleware:
         self._opened = opened
         self._gate = opened.gate
         self._started = False
+        self._remembered: Remembered[tuple[Forward, bool, list[RawHeader]]] = Remembered(
+            opened.gate.room
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
@@ -110,6 +114,20 @@ class AdmissionMiddleware:
 
     async def _guard(self, path: bytes, scope: Scope, receive: Receive, send: Send) -> None:
         headers = scope["headers"]
+        # Everything that the judgement sees of a request.
+        request = (
+            scope.get("method"),
+            path,
+            scope["path"],
+            scope["query_string"],
+            scope["scheme"],
+            client_address(scope),
+            tuple(headers),
+        )
+        known = self._remembered.find(request)
+        if known is not None:
+            await self._pass_on(*known, scope, receive, send)
+            return
         view = RequestView(
             method=scope.get("method", "GET"),
             hosts=tuple([value for name, value in headers if name == b"host"]),
@@ -124,7 +142,14 @@ class AdmissionMiddleware:
         verdict = await self._gate.judge(view)
         match verdict:
             case Forward():
-                await self._forward(verdict, view, scope, receive, send)
+                inner_headers = _for_backend(
+                    view, self._gate.events, verdict.route.event, verdict.held
+                )
+                if verdict.held is not None and verdict.fresh is None:
+                    ticket = self._gate.room.ticket(verdict.held)
+                    remembered = (verdict, view.secure, inner_headers)
+                    self._remembered.keep(request, ticket, remembered, headers)
+                await self._pass_on(verdict, view.secure, inner_headers, scope, receive, send)
             case Untouched():
                 await self.app(scope, receive, send)
             case TurnedBack():
@@ -138,12 +163,19 @@ class AdmissionMiddleware:
             case _:
                 assert_never(verdict)
 
-    async def _forward(
-        self, verdict: Forward, view: RequestView, scope: Scope, receive: Receive, send: Send
+    async def _pass_on(
+        self,
+        verdict: Forward,
+        secure: bool,
+        headers: list[RawHeader],
+        scope: Scope,
+        receive: Receive,
+        send: Send,
     ) -> None:
         inner = dict(scope)
-        inner["headers"] = _for_backend(view, self._gate.events, verdict.route.event, verdict.held)
-        listening = _Listening(verdict, view.secure, self._gate, send)
+        # A copy: an app may change its own.
+        inner["headers"] = list(headers)
+        listening = _Listening(verdict, secure, self._gate, send)
         await self.app(inner, receive, listening.send)
 
     def _starting(self, receive: Receive) -> Receive:

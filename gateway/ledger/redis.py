@@ -109,6 +109,9 @@ class RedisLedger:
         await self.redis.aclose()
 
     async def create(self, event: EventId, policy: EventPolicy, *, opened: bool) -> bool:
+        if await self._is_lost(event):
+            # A new life of the queue would void every token of the one that was lost.
+            raise StateLost("the event exists, but its state is missing: restore the ledger's data")
         seed = secrets.token_bytes(SEED_BYTES) if policy.draw else b""
         args = ["open" if opened else "scheduled", seed.hex(), commitment_to(seed) if seed else ""]
         created = await self._run(
@@ -327,6 +330,15 @@ class RedisLedger:
             LedgerUnavailable: There was none in time.
         """
         await self._call("ping", lambda: self.redis.ping(), True)
+
+    async def _is_lost(self, event: EventId) -> bool:
+        known = await self._call(
+            "index", lambda: self.redis.sismember(keyspace.INDEX, event), may_repeat=True
+        )
+        if not known:
+            return False
+        state = keyspace.event_keys(event)[0]
+        return not await self._call("index", lambda: self.redis.exists(state), may_repeat=True)
 
     def _next_batch_id(self) -> str:
         self._batches += 1

@@ -22,6 +22,7 @@ logger = logging.getLogger(__name__)
 # Changes that come in a burst are read once.
 COALESCE_S = 0.02
 RECONNECT_S = 0.5
+_CANCEL_AGAIN_S = 0.1
 
 
 class Board(Protocol):
@@ -74,9 +75,13 @@ class LedgerWatcher:
         ]
 
     async def aclose(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        # On Python 3.11 a cancellation that meets a wait_for whose inner call is done just then is
+        # swallowed (python/cpython#86296), so each is cancelled until it has ended.
+        pending = set(self._tasks)
+        while pending:
+            for task in pending:
+                task.cancel()
+            _, pending = await asyncio.wait(pending, timeout=_CANCEL_AGAIN_S)
 
     async def read_all(self) -> None:
         try:

@@ -102,6 +102,9 @@ class WaitingPage:
 
     async def enter(self, call: Call) -> Answer:
         """Take over a visitor from another host of the event."""
+        if call.method == "HEAD":
+            # A look ahead must not use the code up.
+            return redirect(room_path(call.event, None))
         wanted = call.return_to(call.query("to")) or _HOME_PAGE
         if wanted.authority is not None:
             wanted = ReturnTo(wanted.target)

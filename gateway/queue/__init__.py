@@ -14,6 +14,7 @@ from gateway.queue.results import (
     Passed,
     Refreshed,
     Standing,
+    Ticket,
 )
 from gateway.queue.sessions import FULL_RETRY_S, Sessions
 
@@ -28,6 +29,7 @@ __all__ = [
     "Refreshed",
     "Room",
     "Standing",
+    "Ticket",
 ]
 
 

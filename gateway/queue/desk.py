@@ -20,6 +20,7 @@ from gateway.domain.positions import EventId
 from gateway.errors import TokenFault, TokenRejected, UnknownEvent
 from gateway.ports import (
     Clock,
+    JoinGuard,
     Ledger,
     Observer,
     Snapshots,
@@ -27,6 +28,7 @@ from gateway.ports import (
     TokenVerifier,
     VoucherReader,
 )
+from gateway.queue.results import Ticket
 
 
 class Desk:
@@ -35,6 +37,7 @@ class Desk:
     Args:
         signer: None at an edge that only has public keys: it checks, and issues nothing.
         vouchers: None where no site key is configured.
+        guard: None where joins are not limited.
         new_secret: Makes an unguessable string of 128 bits or more in base64url.
     """
 
@@ -50,6 +53,7 @@ class Desk:
         observer: Observer,
         signer: TokenSigner | None = None,
         vouchers: VoucherReader | None = None,
+        guard: JoinGuard | None = None,
     ) -> None:
         self._ledger = ledger
         self._snapshots = snapshots
@@ -60,6 +64,7 @@ class Desk:
         self._observer = observer
         self._signer = signer
         self._vouchers = vouchers
+        self._guard = guard
 
     @property
     def can_issue(self) -> bool:
@@ -108,6 +113,26 @@ class Desk:
         )
         self._observer.decided(event, outcome_of(decision))
         return decision
+
+    def ticket(self, held: PassClaims) -> Ticket:
+        """Return for how long the decision that was just made on `held` may be remembered."""
+        return Ticket(
+            held.event,
+            self._snapshots.epoch(held.event),
+            self._verifier.keys_in_force,
+            held.expires_at,
+        )
+
+    def still_admits(self, ticket: Ticket) -> bool:
+        """Whether deciding again would admit again. Counts as a decision where it would."""
+        good = (
+            ticket.epoch == self._snapshots.epoch(ticket.event)
+            and ticket.keys is self._verifier.keys_in_force
+            and self._clock.now_s() < ticket.until_s
+        )
+        if good:
+            self._observer.decided(ticket.event, "admitted")
+        return good
 
     def stands_open(self, snapshot: EventSnapshot) -> bool:
         """Whether the gate stands open just now, by an operator's act."""

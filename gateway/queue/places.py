@@ -61,6 +61,10 @@ class Places(Desk):
         request = self._join_request(snapshot, call)
         if self._signer is None:
             return ledger_away("This edge gives no places; ask the event's own gateway.")
+        if self._guard is not None:
+            refused = await self._guard.refuses(event, call.source, call.challenge)
+            if refused is not None:
+                return refused
         try:
             dealt = await self._ledger.join(event, request)
         except LedgerUnavailable:

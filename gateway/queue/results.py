@@ -1,10 +1,12 @@
 """What the use cases are asked, and what they answer: values for everything that was to be expected."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from gateway.domain.admission import Visitor
 from gateway.domain.claims import PassClaims, QueueClaims
-from gateway.domain.positions import Generation, Position, Turn
+from gateway.domain.peers import Source
+from gateway.domain.positions import EventId, Generation, Position, Turn
 from gateway.domain.waiting import Wait
 
 
@@ -15,11 +17,30 @@ class JoinCall:
     Attributes:
         idempotency_key: The client's own random key, or None.
         voucher: What the site signed about the visitor, or None.
+        challenge: The visitor's answer to a challenge, where the site asks one.
+        source: Where the request comes from.
     """
 
     visitor: Visitor
     idempotency_key: str | None = None
     voucher: str | None = None
+    challenge: str | None = None
+    source: Source | None = None
+
+
+class Ticket(NamedTuple):
+    """For how long an admission by a pass may be remembered.
+
+    Attributes:
+        epoch: The board's at the decision.
+        keys: The keys in force at the decision.
+        until_s: Unix seconds; the pass's end.
+    """
+
+    event: EventId
+    epoch: int
+    keys: object
+    until_s: float
 
 
 @dataclass(frozen=True, slots=True)

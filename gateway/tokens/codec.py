@@ -118,6 +118,11 @@ class Verifier:
         self._prepared: dict[bytes, tuple[str, str]] = {}
 
     @property
+    def keys_in_force(self) -> object:
+        """Return the key set itself: another object once a key came or went."""
+        return self._keys.public_keys()
+
+    @property
     def cached(self) -> int:
         """How many tokens are remembered."""
         return len(self._cache)

@@ -161,6 +161,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.server = server
         self.seen = seen
         self.jumps = 0
+        self.could_be_dealt = 0
         self.runner = asyncio.Runner()
         self.calls = 0
 
@@ -256,6 +257,8 @@ class LedgerMachine(RuleBasedStateMachine):
         assert real >= model.empty
         assert gap == set(range(model.issued + 1, model.issued + len(gap) + 1))
         self.seen["hole"] += bool(gap)
+        # Above everything that the killed server could have dealt, and not a turn further.
+        assert model.issued + len(gap) == max(model.issued, self.could_be_dealt)
         model.empty |= gap
         model.issued += len(gap)
         model.must_fence = False
@@ -466,6 +469,8 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule(joins=st.integers(0, 3), let_in=st.sampled_from([0, 0, 12]))
     def the_server_is_killed(self, joins: int, let_in: int) -> None:
+        state = self.gateways[0]
+        self.could_be_dealt = max(int(state.field("ceiling")), int(state.field("next")))
         self.server.restart()
         # A release without an id is not sent again, so it would find its old connection dead.
         for sale in self.gateways:
@@ -499,6 +504,7 @@ class LedgerMachine(RuleBasedStateMachine):
         assert snapshot.claims == len(model.seated_ever)
         assert set(snapshot.ended) == model.left
         assert int(sale.field("late")) == model.late
+        assert sale.field("running") == str(int(model.running))
 
     @invariant()
     def the_promises_are_kept(self) -> None:

@@ -22,14 +22,20 @@ from gateway.edge import AdmissionMiddleware
 from gateway.settings import Settings, load_settings
 from gateway.wiring import OpenedGate, open_gate
 from tests.support.eventually import eventually
-from tests.support.replies import ask
+from tests.support.replies import Reply, ask
 
 Tables: TypeAlias = Mapping[str, Mapping[str, object]]
 Parser: TypeAlias = Literal["httptools", "h11"]
 
 START_TIMEOUT_S = 20.0
+STOP_TIMEOUT_S = 15.0
 
 BACKEND_BODY = b"the booking site"
+
+
+def let_through(reply: Reply) -> bool:
+    """Whether an answer is the backend's."""
+    return (reply.status, reply.body) == (200, BACKEND_BODY)
 
 
 def write_settings(path: Path, tables: Tables) -> Settings:
@@ -159,7 +165,8 @@ class Server:
 
     def stop(self) -> None:
         self._server.should_exit = True
-        self._thread.join()
+        self._thread.join(STOP_TIMEOUT_S)
+        assert not self._thread.is_alive(), "the server does not end: is a task still running?"
         self._socket.close()
 
 

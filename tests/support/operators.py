@@ -2,7 +2,8 @@
 
 import asyncio
 import secrets
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 from gateway.domain.events import EventPolicy, EventSnapshot
 from gateway.domain.positions import EventId
@@ -23,9 +24,14 @@ class Operator:
         self._runner = asyncio.Runner()
         self._ledger = RedisLedger(server.url)
 
-    def close(self) -> None:
-        self._runner.run(self._ledger.aclose())
-        self._runner.close()
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        with self._runner:
+            self._runner.run(self._ledger.aclose())
 
     def create(self, event: str, *, opened: bool = True, **policy: Any) -> None:
         assert self._runner.run(

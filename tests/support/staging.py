@@ -35,6 +35,7 @@ from tests.support.visitors import Visitor
 POOL = 120
 
 LISTED_ORIGIN = "https://shop.example"
+OPEN_HOST = "static.example"
 
 
 class Stage:
@@ -194,14 +195,13 @@ def tables(common_tables: Tables) -> Tables:
         )
         for number in range(1, POOL + 1)
     }
-    return {**common_tables, **pool}
+    return {**common_tables, "proxy": {"open_hosts": [OPEN_HOST]}, **pool}
 
 
 @pytest.fixture(scope="module")
 def operator(valkey: RealServer) -> Iterator[Operator]:
-    operator = Operator(valkey)
-    yield operator
-    operator.close()
+    with Operator(valkey) as operator:
+        yield operator
 
 
 @pytest.fixture(scope="module")

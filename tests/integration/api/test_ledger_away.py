@@ -35,11 +35,10 @@ def own_stage(
     short_folder: Path, own_valkey: RealServer, own_tables: Tables, mint: Mint
 ) -> Iterator[Stage]:
     settings = write_settings(own_valkey.folder / "gateway.toml", own_tables)
-    operator = Operator(own_valkey)
-    operator.create("sale", max_sessions=10)
-    with Gateway(settings).running() as gateway:
-        yield Stage(gateway, operator, mint, "sale")
-    operator.close()
+    with Operator(own_valkey) as operator:
+        operator.create("sale", max_sessions=10)
+        with Gateway(settings).running() as gateway:
+            yield Stage(gateway, operator, mint, "sale")
 
 
 def test_an_outage_costs_nobody_a_place(own_stage: Stage) -> None:

@@ -1,24 +1,15 @@
 """What happens to a request at the edge: let through, claimed on the spot, or turned back."""
 
-import time
-
 import pytest
 
 from tests.support.contract import CONTRACT
-from tests.support.eventually import eventually
-from tests.support.gateways import BACKEND_BODY
+from tests.support.gateways import let_through
 from tests.support.minting import Mint, now_s
-from tests.support.replies import Reply
 from tests.support.staging import LISTED_ORIGIN, OpenStage, Stage
-from tests.support.visitors import NAVIGATION
 
 NO_TOKEN = (401, "no-token")
 NOT_YET = (429, "not-yet")
 OVER = (410, "window-missed")
-
-
-def let_through(reply: Reply) -> bool:
-    return (reply.status, reply.body) == (200, BACKEND_BODY)
 
 
 # Let through.
@@ -281,170 +272,3 @@ def test_two_different_tokens_of_one_kind_are_refused(stage: Stage) -> None:
         assert first.get("/book", headers).verdict == (400, "not-canonical")
     # The same one twice is one.
     assert let_through(first.get("/book", {"queue-token": first.held}))
-
-
-# What stays open, and what may be finished.
-
-
-@pytest.mark.parametrize(
-    ("method", "target", "is_open"),
-    [
-        ("GET", "/assets/x.css", True),
-        ("POST", "/assets/", True),
-        ("GET", "/assets/a/b?c", True),
-        ("GET", "/assets", False),
-        ("GET", "/assetsx", False),
-        ("GET", "/book/assets/x.css", False),
-        ("GET", "/about", True),
-        ("HEAD", "/about?x=1", True),
-        ("POST", "/about", False),
-        ("GET", "/about/", False),
-        ("GET", "/about.html", False),
-        ("POST", "/webhooks/payment", True),
-        ("GET", "/webhooks/payment", False),
-        ("POST", "/webhooks/payment/x", False),
-        ("GET", "/pay", False),
-        ("GET", "/", False),
-    ],
-)
-def test_the_open_list_is_exact(stage: Stage, method: str, target: str, *, is_open: bool) -> None:
-    reply = stage.visitor().ask(method, target)
-    assert reply.status == (200 if is_open else 401)
-
-
-def test_on_an_open_path_tokens_are_neither_asked_for_nor_passed_on(stage: Stage) -> None:
-    visitor = stage.admitted()
-    headers = {
-        "queue-position": "1",
-        "queue-token": visitor.held,
-        "cookie": f"a=b; pass-{stage.event}={visitor.held}",
-    }
-    assert let_through(visitor.get("/assets/x.css", headers))
-    assert stage.backend.last.queue_headers == {}
-    assert stage.backend.last.all("cookie") == ["a=b"]
-
-
-def test_who_is_paying_may_finish(stage: Stage) -> None:
-    now = now_s()
-    ended = stage.mint.held(
-        stage.event, stage.generation, 1, issued_at=now - 700, expires_at=now - 5
-    )
-    for target in ("/pay", "/done/", "/done/receipt"):
-        assert let_through(stage.visitor().get(target, {"queue-token": ended}))
-        assert stage.backend.last.queue_headers["queue-position"] == "1"
-    for target in ("/book", "/pay/more", "/payx", "/done"):
-        assert stage.visitor().get(target, {"queue-token": ended}).verdict == OVER
-
-
-def test_the_grace_has_an_end(open_stage: OpenStage) -> None:
-    stage = open_stage(finish_grace_s=60)
-    now = now_s()
-    for ago_s, verdict in ((50, 200), (61, 410), (7000, 410)):
-        held = stage.mint.held(
-            stage.event, stage.generation, issued_at=now - 9000, expires_at=now - ago_s
-        )
-        assert stage.visitor().get("/pay", {"queue-token": held}).status == verdict
-
-
-def test_who_left_has_nothing_to_finish(stage: Stage) -> None:
-    visitor = stage.admitted()
-    held = visitor.held
-    visitor.call("leave")
-    stage.settle()
-    assert stage.visitor().get("/pay", {"queue-token": held}).verdict == OVER
-
-
-# The end of a pass.
-
-
-def test_a_pass_ends_at_its_end_and_not_a_minute_later(stage: Stage) -> None:
-    ends_at = now_s() + 2
-    held = stage.mint.held(stage.event, stage.generation, expires_at=ends_at)
-    visitor = stage.visitor()
-    assert let_through(visitor.get("/book", {"queue-token": held}))
-    eventually(lambda: visitor.get("/book", {"queue-token": held}).status == 410)
-    assert ends_at - 0.1 < time.time() < ends_at + 1
-
-
-def test_a_pass_whose_session_was_left_is_refused_within_a_second(stage: Stage) -> None:
-    visitor = stage.admitted()
-    held = visitor.held
-    visitor.call("leave")
-    left_at = time.monotonic()
-    eventually(lambda: stage.visitor().get("/book", {"queue-token": held}).status == 410)
-    assert time.monotonic() - left_at < 1.0
-    assert stage.told_to_wait(stage.visitor().navigate("/book", {"queue-token": held}))
-
-
-def test_whose_pass_has_ended_is_not_seated_again(open_stage: OpenStage) -> None:
-    stage = open_stage(session_s=60)
-    visitor = stage.admitted()
-    visitor.drop("pass")
-    stage.elapse(61)
-    assert visitor.get("/book").verdict == OVER
-
-
-def test_a_longer_session_admits_under_its_new_pass(open_stage: OpenStage) -> None:
-    stage = open_stage(session_s=60, extend_s=6000)
-    visitor = stage.admitted()
-    assert visitor.call("extend").status == 200
-    assert let_through(visitor.get("/book"))
-
-
-# What the backend says of a session.
-
-
-def test_the_backend_ends_a_session(stage: Stage) -> None:
-    visitor = stage.admitted()
-    stage.backend.says["/end"] = [("Queue-Session", "end"), ("x-own", "1")]
-    reply = visitor.get("/end")
-    assert let_through(reply)
-    assert (reply.header("queue-session"), reply.header("x-own")) == (None, "1")
-    assert stage.operator.read(stage.event).active_sessions == 0
-    eventually(lambda: visitor.get("/book").status == 410, 1.0)
-
-
-def test_the_backend_makes_a_session_longer(open_stage: OpenStage) -> None:
-    stage = open_stage(session_s=60, extend_times=0)
-    visitor = stage.admitted()
-    stage.backend.says["/longer"] = [("queue-session", "extend=3000")]
-    reply = visitor.get("/longer")
-    assert let_through(reply)
-    assert reply.header("queue-session") is None
-    assert reply.header("cache-control") == "no-store"
-    assert abs(int(reply.cookies[f"pass-{stage.event}"].attributes["max-age"]) - 3000) <= 1
-    assert visitor.call("position").json()["session_ends_at"] > now_s() + 2900
-
-
-def test_the_first_request_of_a_session_may_end_or_lengthen_it(stage: Stage) -> None:
-    stage.backend.says["/longer"] = [("queue-session", "extend=3000")]
-    stage.backend.says["/end"] = [("queue-session", "end")]
-    longer = stage.served().get("/longer")
-    assert int(longer.cookies[f"pass-{stage.event}"].attributes["max-age"]) > 2900
-    assert let_through(stage.served().get("/end"))
-    assert stage.operator.read(stage.event).active_sessions == 1
-
-
-@pytest.mark.parametrize(
-    "said",
-    ["", "END", "end;x", "extend", "extend=", "extend=-1", "extend=1.5", "extend=999999", "x"],
-)
-def test_anything_else_that_the_backend_says_goes_no_further(stage: Stage, said: str) -> None:
-    visitor = stage.admitted()
-    stage.backend.says["/odd"] = [("queue-session", said)]
-    reply = visitor.get("/odd")
-    assert let_through(reply)
-    assert (reply.header("queue-session"), reply.cookies) == (None, {})
-    assert let_through(visitor.get("/book"))
-
-
-def test_on_an_open_path_the_backend_speaks_of_nobody(stage: Stage) -> None:
-    visitor = stage.admitted()
-    stage.backend.says["/assets/end"] = [("queue-session", "end")]
-    assert visitor.get("/assets/end").header("queue-session") is None
-    assert let_through(visitor.get("/book"))
-
-
-def test_a_browser_is_sent_to_the_page_of_the_closest_event(stage: Stage) -> None:
-    reply = stage.visitor().ask("GET", "/book", {**NAVIGATION, "cookie": "x=y"})
-    assert stage.told_to_wait(reply)

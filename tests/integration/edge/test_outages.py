@@ -39,11 +39,10 @@ def staged(
             "events.sale": event_table("sale.example", open=["/assets/"], finish=["/pay"]),
         },
     )
-    operator = Operator(server)
-    operator.create(event)
-    with Gateway(settings).running() as gateway:
-        yield Stage(gateway, operator, mint, event)
-    operator.close()
+    with Operator(server) as operator:
+        operator.create(event)
+        with Gateway(settings).running() as gateway:
+            yield Stage(gateway, operator, mint, event)
 
 
 @pytest.fixture

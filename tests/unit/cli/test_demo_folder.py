@@ -25,7 +25,9 @@ def test_the_settings_are_sound_and_stay_in_the_folder(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("host", "method", "path", "is_open"),
     [
-        ("127.0.0.1", "GET", "/", False),
+        ("127.0.0.1", "GET", "/", True),
+        ("127.0.0.1", "POST", "/", False),
+        ("127.0.0.1", "GET", "/seats", False),
         ("localhost", "GET", "/book", False),
         ("127.0.0.1", "POST", "/about", False),
         ("127.0.0.1", "GET", "/about", True),

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.domain.peers import client_address
 from gateway.edge.forwarding import (
     HeaderList,
     Sender,
     UnsoundHead,
     body_length,
-    client_address,
     request_headers,
     response_headers,
     websocket_headers,
