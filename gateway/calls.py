@@ -199,7 +199,11 @@ class Call:
         return held
 
     def return_to(self, text: str) -> ReturnTo | None:
-        return parse_return_to(text, self.hosts)
+        """Return where the visitor wants to go, if it is a place of this event at this very port."""
+        wanted = parse_return_to(text, self.hosts)
+        if wanted is None or wanted.authority is None:
+            return wanted
+        return wanted if _port_of(wanted.authority) == _port_of(self.authority) else None
 
 
 def _json_fields(body: bytes) -> dict[str, str]:
@@ -263,6 +267,10 @@ def cleared_cookies(event: EventId, *, secure: bool) -> list[RawHeader]:
     ]
 
 
+def _port_of(authority: str) -> str:
+    return authority[len(canonical_host([authority.encode()])) :].lstrip(".")
+
+
 def home_authority(route: EventRoute | None, authority: str) -> str | None:
     """Return where an event's `/queue/…` lives, or None when it is right here.
 
@@ -273,7 +281,7 @@ def home_authority(route: EventRoute | None, authority: str) -> str | None:
     host = canonical_host([authority.encode()])
     if host == route.home_host:
         return None
-    return route.home_host + authority[len(host) :].lstrip(".")
+    return route.home_host + _port_of(authority)
 
 
 def room_path(event: EventId, return_to: ReturnTo | None, scheme: str = "http") -> str:

@@ -37,8 +37,12 @@ class JsonLines(logging.Formatter):
 
 
 def is_worth_a_line(record: logging.LogRecord) -> bool:
-    """Leave out uvicorn's traceback of an answer that was broken off on purpose."""
-    return not (record.exc_info and isinstance(record.exc_info[1], AnswerCutShort))
+    """Leave out uvicorn's traceback of an answer that was broken off on purpose, and its word on every
+    WebSocket that was refused with an answer: any stranger could fill the log with those.
+    """
+    if record.exc_info and isinstance(record.exc_info[1], AnswerCutShort):
+        return False
+    return record.msg != "ASGI callable returned without completing handshake."
 
 
 def set_up_logging(level: str, context: Callable[[], Mapping[str, object]] = dict) -> None:

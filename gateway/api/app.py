@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from gateway.answers import NO_STORE, Answer, date_header, problem
+from gateway.answers import NO_STORE, Answer, date_header, problem, send_answer
 
 JWKS_PATH = "/.well-known/jwks.json"
 OPENAPI_PATH = "/openapi.json"
@@ -54,7 +54,9 @@ def public_app(queue_calls: ASGIApp, forward_auth: ASGIApp, probes: Probes) -> A
             await router(scope, receive, send)
             return
         path = scope["path"]
-        if path.startswith("/queue/"):
+        if scope["type"] == "websocket" and not path.startswith("/queue/"):
+            await send_answer(problem(404, "There is no WebSocket here."), scope, send)
+        elif path.startswith("/queue/"):
             await queue_calls(scope, receive, send)
         elif path == AUTH_PATH or path.startswith(AUTH_PATH + "/"):
             await forward_auth(scope, receive, send)

@@ -153,4 +153,5 @@ _known_rest = lru_cache(maxsize=4096)(_rest)
 
 def is_queue_header(name: bytes) -> bool:
     """Whether a field name is `Queue-*` in any spelling that some server reads as that."""
-    return name[:5].lower() == b"queue" and name[5:6] in (b"-", b"_", b".")
+    # Some servers turn whatever is no letter or digit into `_` (RFC 3875, section 4.1.18 says `-` only).
+    return name[:5].lower() == b"queue" and len(name) > 5 and not name[5:6].isalnum()

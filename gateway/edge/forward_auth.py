@@ -16,10 +16,11 @@ from starlette.types import Receive, Scope, Send
 from gateway.answers import NO_STORE, Answer, RawHeader, problem, send_answer
 from gateway.answers import refusal as refusal_answer
 from gateway.calls import client_address, token_cookie
-from gateway.domain.admission import ProblemType, Refused
+from gateway.domain.admission import ProblemType, Refused, no_token
 from gateway.domain.carriers import RawHeaders
 from gateway.domain.peers import Networks, within
 from gateway.domain.positions import EventId
+from gateway.domain.routes import EventRoute
 from gateway.edge.gate import (
     Forward,
     Gate,
@@ -118,6 +119,9 @@ class ForwardAuth:
         return within(address, self._asking)
 
     async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await send_answer(problem(404, "Ask over HTTP."), scope, send)
+            return
         await send_answer(await self._answer(scope), scope, send)
 
     async def _answer(self, scope: Scope) -> Answer:
@@ -158,8 +162,12 @@ class ForwardAuth:
                 return self._admit(verdict, view)
             case Untouched():
                 return Answer(200, (NO_STORE, *_Say(status="open").headers()))
+            case Preflight(route=route) if not _is_listed(route, view):
+                # Nobody asked for this origin: to the backend it would be a request like any other.
+                say = _Say(event=route.event, status=ProblemType.NO_TOKEN.value)
+                return _refuse(profile, no_token(None), say)
             case Preflight(route=route):
-                # The proxy cannot be told to answer it; it may go on, and carries no side effect.
+                # The proxy cannot be told to answer it; it goes on for origins that the event lists.
                 return Answer(
                     200, (NO_STORE, *_Say(event=route.event, status="preflight").headers())
                 )
@@ -198,6 +206,11 @@ class ForwardAuth:
         if life_s <= 0:
             return Answer(200, (NO_STORE, *headers))
         return Answer(200, ((b"cache-control", b"max-age=%d" % life_s), _VARY, *headers))
+
+
+def _is_listed(route: EventRoute, view: RequestView) -> bool:
+    origins = {value.decode("latin-1") for name, value in view.headers if name == b"origin"}
+    return bool(origins) and origins <= route.origins
 
 
 def _pass_cookie(event: EventId, fresh: Passed, *, secure: bool) -> RawHeader:

@@ -36,7 +36,9 @@ _IDENTITY = frozenset({b"queue-event", b"queue-position", b"queue-visitor"})
 
 # Some frameworks route by these (IIS, Symfony, Zend) and would serve another path than the one that
 # was judged. No proxy in front needs them, and none removes a client's, so nobody's are believed.
-_REROUTING = frozenset({b"x-original-url", b"x-rewrite-url", b"x-original-uri"})
+_REROUTING = frozenset(
+    {b"x-original-url", b"x-rewrite-url", b"x-original-uri", b"x-override-url", b"x-script-name"}
+)
 
 # What proxies say of the visitor; believed from a trusted one only.
 _FORWARDED = frozenset({b"forwarded", b"x-real-ip"})

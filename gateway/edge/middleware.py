@@ -48,6 +48,12 @@ _OWN_PREFIX = b"/queue/"
 _AUTH_PATH = b"/auth"
 _ENVOY_PREFIX = b"/auth/envoy/"
 SESSION_HEADER = b"queue-session"
+
+# An open entry names methods; these would make another of what was let through as a GET.
+_METHOD_OVERRIDES = frozenset({b"x-http-method-override", b"x-http-method", b"x-method-override"})
+
+# What a pass has earned is for its bearer. A backend that says nothing of caches says at least that.
+_PRIVATE: RawHeader = (b"cache-control", b"private")
 _SESSION_EXTEND = re.compile(rb"extend=([0-9]{1,5})")
 
 
@@ -151,7 +157,10 @@ class AdmissionMiddleware:
                     self._remembered.keep(request, ticket, remembered, headers)
                 await self._pass_on(verdict, view.secure, inner_headers, scope, receive, send)
             case Untouched():
-                await self.app(scope, receive, send)
+                # Untouched, but for what only we may say: the backend trusts it on every host.
+                inner = dict(scope)
+                inner["headers"] = [header for header in headers if not is_queue_header(header[0])]
+                await self.app(inner, receive, send)
             case TurnedBack():
                 await send_answer(_turn_back(verdict, view, scope), scope, send)
             case Preflight(route=route):
@@ -222,8 +231,15 @@ class _Listening:
         headers: list[RawHeader] = list(message.get("headers", ()))
         said = [value for name, value in headers if name.lower() == SESSION_HEADER]
         fresh = self._verdict.fresh
+        silent = (
+            self._verdict.held is not None
+            and message["type"] == "http.response.start"
+            and not any(name.lower() == b"cache-control" for name, _ in headers)
+        )
+        if silent:
+            headers.append(_PRIVATE)
         if not said and fresh is None:
-            return message
+            return {**message, "headers": headers} if silent else message
         headers = [header for header in headers if header[0].lower() != SESSION_HEADER]
         held = self._verdict.held
         if said and held is not None:
@@ -266,6 +282,8 @@ def _for_backend(
     """Remove what is ours or pretends to be, and say who comes."""
     headers: list[RawHeader] = []
     for name, value in view.headers:
+        if held is None and name in _METHOD_OVERRIDES:
+            continue
         if name == b"cookie":
             rest = without_our_cookies(value, events)
             if rest:

@@ -113,12 +113,12 @@ class LedgerWatcher:
             self._report(exc)
 
     async def _poll(self) -> None:
-        while True:
+        while not _is_ending():
             await asyncio.sleep(self._poll_s)
             await self.read_all()
 
     async def _follow_changes(self) -> None:
-        while True:
+        while not _is_ending():
             await self._wake.wait()
             await asyncio.sleep(COALESCE_S)
             self._wake.clear()
@@ -126,7 +126,7 @@ class LedgerWatcher:
             await asyncio.gather(*(self.read(event) for event in changed))
 
     async def _listen(self) -> None:
-        while True:
+        while not _is_ending():
             with contextlib.suppress(GatewayError, OSError):
                 await self._listen_once()
             await asyncio.sleep(RECONNECT_S)
@@ -144,3 +144,9 @@ class LedgerWatcher:
         cause = exc.cause if isinstance(exc, LedgerUnavailable) else type(exc).__name__
         self._on_failure(cause)
         logger.warning("reading the ledger failed", extra={"cause": cause})
+
+
+def _is_ending() -> bool:
+    """Whether this task was cancelled, also where a wait_for within a call swallowed it."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -108,6 +108,11 @@ class WaitingPage:
         wanted = call.return_to(call.query("to")) or _HOME_PAGE
         if wanted.authority is not None:
             wanted = ReturnTo(wanted.target)
+        visitor = self._room.identify(call.carried(), call.event)
+        standing = self._room.standing(call.event, visitor)
+        if isinstance(standing, Standing) and standing.status == "admitted":
+            # Whoever is in stays in as themselves, whatever link they were sent.
+            return redirect(wanted.target)
         passed = await self._room.redeem_handover(call.event, call.query("code"))
         if isinstance(passed, Refused):
             return redirect(room_path(call.event, wanted))

@@ -15,7 +15,15 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from gateway.server.bodies import BadChunk, Body, ChunkReader, SizedBody
 from gateway.server.connections import Census, Place, SendClock, Watch, retry_after_s
 from gateway.server.cycles import C, Stage, until_read
-from gateway.server.heads import CHUNKED, END, QuickLooks, Refused, judge, judge_part
+from gateway.server.heads import (
+    CHUNKED,
+    END,
+    QuickLooks,
+    Refused,
+    judge,
+    judge_part,
+    without_upgrade,
+)
 from gateway.server.limits import AHEAD_BYTES, IDLE_GRACE_S, LINGER_BYTES, LINGER_S, ServerLimits
 from gateway.server.refusals import refusal
 from gateway.server.websocket import GuardedWebSocket
@@ -191,7 +199,7 @@ class Guard(asyncio.Protocol, Generic[C]):
             self._stage = Stage.BODY
             self._body = ChunkReader() if verdict.body == CHUNKED else SizedBody(verdict.body)
             self._since, self._got = self.loop.time(), 0
-        self._feed(head)
+        self._feed(without_upgrade(head) if verdict.offers_upgrade else head)
         if self._is_busy():
             if verdict.body:
                 self.cycle.transport = until_read(self.transport, self.close_politely)

@@ -49,6 +49,9 @@ _FIELDS_BEFORE_HOST = 16
 
 CHUNKED: Final = -1
 
+_UPGRADE = re.compile(rb"(?m:^)(?i:upgrade|http2-settings):[^\r]*+\r\n")
+_CONNECTION = re.compile(rb"(?m:^)((?i:connection):[ \t]*+)([^\r]*+)\r\n")
+
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
@@ -57,10 +60,12 @@ class Accepted:
     Attributes:
         body: Bytes of the body that follows; CHUNKED when the body itself says where it ends.
         websocket: Whether it asks for a WebSocket: then nothing may follow before our answer.
+        offers_upgrade: Whether it offers another protocol, which we decline by not answering to it.
     """
 
     body: int
     websocket: bool
+    offers_upgrade: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,8 +169,23 @@ def judge(head: bytes, limits: ServerLimits) -> Verdict:
     if body is None:
         return _BAD
     if b"websocket" not in of_note.get(b"upgrade", ()):
-        return Accepted(body, websocket=False)
+        return Accepted(body, websocket=False, offers_upgrade=b"upgrade" in of_note)
     return _judge_websocket(method, version, body, of_note, head)
+
+
+def without_upgrade(head: bytes) -> bytes:
+    """Return a sound head without its offer of another protocol (RFC 9110, section 7.8).
+
+    A server may ignore it, and one parser would take the body for the other protocol.
+    """
+    head = _UPGRADE.sub(b"", head)
+    return _CONNECTION.sub(_without_upgrade_token, head)
+
+
+def _without_upgrade_token(field: re.Match[bytes]) -> bytes:
+    tokens = [token.strip(b" \t") for token in field[2].split(b",")]
+    kept = [token for token in tokens if token.lower() not in (b"upgrade", b"http2-settings")]
+    return field[1] + b", ".join(kept) + b"\r\n" if kept else b""
 
 
 def judge_part(part: bytes, limits: ServerLimits) -> Refused | None:

@@ -122,6 +122,21 @@ def test_a_code_works_once(tour: Tour) -> None:
     assert reply.location == f"/queue/{tour.stage.event}/room?return_to=/tour/7"
 
 
+def test_a_link_with_somebody_elses_code_makes_nobody_them(tour: Tour) -> None:
+    _, enter = tour.follow(tour.handed_over())
+    victim = tour.stage.admitted()
+    reply = tour.stage.visitor(tour.fan.host).navigate(
+        enter, {"cookie": f"pass-{tour.stage.event}={victim.held}"}
+    )
+    assert (reply.location, reply.cookies) == ("/tour/7", {})
+
+
+def test_a_look_ahead_does_not_use_the_code_up(tour: Tour) -> None:
+    _, enter = tour.follow(tour.handed_over())
+    assert tour.fan.ask("HEAD", enter).cookies == {}
+    assert tour.fan.navigate(enter).cookies
+
+
 def codes(tour: Tour) -> list[str]:
     pattern = handover(EventId(tour.stage.event), "*")
     return list(tour.stage.operator.server.command("KEYS", pattern))

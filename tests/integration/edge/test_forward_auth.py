@@ -201,8 +201,15 @@ def test_over_tls_the_proxy_says_so(stage: Stage) -> None:
 
 
 def test_a_preflight_is_told_apart(stage: Stage) -> None:
-    # The proxy cannot be made to answer it, so it goes on to the backend.
+    # The proxy cannot be made to answer it, so it goes on to the backend, for a listed origin.
     headers = {"origin": "https://shop.example", "access-control-request-method": "POST"}
     asking = Asking("traefik", stage.visitor())
     assert asking.about(headers=headers, method="OPTIONS").header("queue-status") == "preflight"
     assert asking.about(headers=headers).status == 401
+
+
+@pytest.mark.parametrize("profile", ["nginx", "traefik", "caddy", "envoy", "haproxy"])
+def test_a_preflight_of_another_origin_opens_nothing(stage: Stage, profile: str) -> None:
+    headers = {"origin": "https://elsewhere.example", "access-control-request-method": "GET"}
+    reply = Asking(profile, stage.visitor()).about(headers=headers, method="OPTIONS")
+    assert (reply.status, reply.header("queue-status")) == (401, "no-token")

@@ -127,3 +127,12 @@ def test_our_own_calls_are_no_websockets(stage: Stage) -> None:
     assert shake(visitor, "/healthz").status_code >= 400
     assert shake(visitor, "/auth").status_code >= 400
     assert [seen for seen in stage.reached if seen.kind == "websocket"] == []
+
+
+@pytest.mark.parametrize("path", ["/auth", "/auth/envoy/book", "/healthz", "/openapi.json"])
+def test_our_own_paths_have_no_websocket_and_say_so(stage: Stage, path: str) -> None:
+    refused = shake(stage.visitor(), path)
+    assert (refused.status_code, refused.headers["content-type"]) == (
+        404,
+        "application/problem+json",
+    )

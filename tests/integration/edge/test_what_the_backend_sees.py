@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.support.gateways import BACKEND_BODY
+from tests.support.gateways import BACKEND_BODY, let_through
 from tests.support.replies import ask_raw
 from tests.support.staging import OpenStage, Stage
 
@@ -162,3 +162,26 @@ def test_a_connection_field_takes_nothing_of_ours_away(stage: Stage) -> None:
         "queue-position",
         "queue-visitor",
     }
+
+
+@pytest.mark.parametrize("name", ["queue~position", "queue!visitor", "QUEUE+event", "queue_x"])
+def test_no_other_separator_makes_a_field_of_ours(stage: Stage, name: str) -> None:
+    visitor = stage.admitted()
+    assert let_through(visitor.get("/book", {name: "9"}))
+    assert stage.backend.last.all(name.lower()) == []
+
+
+@pytest.mark.parametrize("name", ["x-http-method-override", "x-http-method", "x-method-override"])
+def test_an_open_path_is_open_for_the_method_that_was_sent(stage: Stage, name: str) -> None:
+    assert let_through(stage.visitor().get("/about", {name: "DELETE"}))
+    assert stage.backend.last.all(name) == []
+    assert let_through(stage.admitted().get("/about/1", {name: "DELETE"}))
+    assert stage.backend.last.all(name) == ["DELETE"]
+
+
+def test_what_a_pass_has_earned_is_private_where_the_backend_says_nothing(stage: Stage) -> None:
+    assert stage.admitted().get("/book").header("cache-control") in ("private", "no-store")
+    visitor = stage.admitted()
+    stage.backend.says["/said"] = [("cache-control", "public, max-age=9")]
+    assert visitor.get("/quiet").header("cache-control") == "private"
+    assert visitor.get("/said").header("cache-control") == "public, max-age=9"

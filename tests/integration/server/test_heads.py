@@ -144,6 +144,14 @@ ACCEPTED: dict[str, bytes] = {
     "names that begin like those of note": (
         b"GET /seen HTTP/1.1\r\n" + HOST + b"Hostess: 1\r\nContent-Length-X: 1\r\n\r\n"
     ),
+    "an upgrade that we ignore, with a body": (
+        b"POST /seen HTTP/1.1\r\n" + HOST + b"connection: keep-alive, upgrade, HTTP2-Settings\r\n"
+        b"upgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\nContent-Length: 2\r\n\r\nok"
+    ),
+    "an upgrade that we ignore, chunked": (
+        b"POST /seen HTTP/1.1\r\n" + HOST + b"Connection: Upgrade\r\n"
+        b"Upgrade: foo\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"
+    ),
     "an upgrade that we ignore": (
         b"GET /seen HTTP/1.1\r\n" + HOST + b"Connection: Upgrade, HTTP2-Settings\r\n"
         b"Upgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n"
