@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types check load soak clean
+.PHONY: help demo test lint types check bench clean
 
 help: ## Show this help
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -17,10 +17,6 @@ $(VENV)/run.stamp: pyproject.toml
 $(VENV)/test.stamp: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test]'
-	@touch $@
-
-$(VENV)/load.stamp: $(VENV)/run.stamp
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[load]'
 	@touch $@
 
 demo: $(VENV)/run.stamp ## Run a gateway in front of a sample site, on an embedded ledger
@@ -37,6 +33,9 @@ lint: $(VENV)/test.stamp ## Check format, style and the rules of dependence
 types: $(VENV)/test.stamp ## Check types, twice
 	$(BIN)/mypy
 	$(BIN)/pyright
+
+bench: $(VENV)/run.stamp ## Measure the gateway beside a bare app on the same server
+	$(BIN)/python loadtests/bench.py
 
 check: lint types test ## Everything that CI runs
 

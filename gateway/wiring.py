@@ -277,7 +277,7 @@ def _open_keys(settings: Settings) -> _Keys:
             vouchers = _SiteVouchers(VoucherVerifier(site), secret)
             files.append(site)
     except KeyRingError as exc:
-        raise SettingsInvalid([f"[keys]: {exc}"]) from exc
+        raise SettingsInvalid([f"[keys]: {exc} (a first key: gateway keys new)"]) from exc
     except OSError as exc:
         raise SettingsInvalid([f"[keys] sub_secret: cannot be read: {exc.strerror}"]) from exc
     return _Keys(public, signer, vouchers, files)

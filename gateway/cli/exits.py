@@ -1,5 +1,6 @@
 """Exit codes, and the one place that says which mistake ends in which."""
 
+import errno
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
@@ -102,6 +103,9 @@ def report_on(exc: BaseException) -> Report | None:
             return _on_ledger(exc)
         case GatewayError():
             return _on_gateway(exc)
+        case OSError(errno=errno.EADDRINUSE):
+            advice = "Choose another port with --port or [server] port."
+            return Report(ExitCode.FAILED, "failed", f"{exc.strerror or exc}. {advice}")
         case OSError():
             where = f"{exc.filename}: " if exc.filename else ""
             return Report(ExitCode.FAILED, "failed", f"{where}{exc.strerror or exc}.")
@@ -111,7 +115,10 @@ def report_on(exc: BaseException) -> Report | None:
 
 def _on_ledger(exc: LedgerUnavailable) -> Report:
     if isinstance(exc, StateLost):
-        advice = "The event is suspended until its state is recovered."
+        advice = (
+            "The event is suspended: places are kept, passes go on, nobody new is let in. Put the "
+            "ledger's data back (its append-only file or a backup); gateways notice by themselves."
+        )
     elif exc.cause == "embedded":
         advice = "Look there, or set [ledger] url."
     else:

@@ -158,7 +158,11 @@ def release_text(document: Mapping[str, Any]) -> str:
             f"{before} to {after}. Nothing moved now."
         )
     if after == before:
-        why = "nobody else is waiting" if document["capped"] else "it is there already"
+        why = (
+            "nobody else is waiting (release again when people have joined, or set --headroom)"
+            if document["capped"]
+            else "it is there already"
+        )
         return f"The pointer stays at {before}: {why}."
     cap = " That was everybody who waits; it asked for more." if document["capped"] else ""
     if document["dry_run"]:

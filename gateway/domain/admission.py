@@ -188,9 +188,10 @@ def _decide_place(snapshot: EventSnapshot, place: QueueClaims, age_s: float) -> 
 
 def not_yet(snapshot: EventSnapshot, place: QueueClaims, turn: Turn | None) -> Refused:
     ahead = None if turn is None else ahead_of(turn, snapshot.served_up_to, snapshot.holes)
+    paused = snapshot.state is EventState.PAUSED
     return Refused(
         ProblemType.NOT_YET,
-        "Your turn has not come yet.",
+        "The queue is paused. Your place is kept." if paused else "Your turn has not come yet.",
         retry_after_s=retry_after_s(snapshot, ahead, place.position),
         position=place.position,
         turn=turn,

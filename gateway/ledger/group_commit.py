@@ -127,7 +127,8 @@ class GroupCommit:
     async def _deal(self, event: EventId, line: _Line, batch: list[_Waiter]) -> None:
         requests = [waiter.request for waiter in batch]
         dealt = await self._dealer.deal(event, self._new_batch_id(), requests)
-        self._on_batch(len(dealt.places))
+        if dealt.places:
+            self._on_batch(len(dealt.places))
         for waiter, place in zip(batch, dealt.places, strict=False):
             if not waiter.place.done():
                 waiter.place.set_result(place)

@@ -25,7 +25,7 @@ from gateway.errors import (
     TokenFault,
     TokenRejected,
 )
-from gateway.ports import ClaimOutcome, JoinRequest
+from gateway.ports import ClaimOutcome, JoinRequest, Place
 from gateway.queue.desk import Desk, hashed
 from gateway.queue.results import JoinCall, Joined, Refreshed, Standing
 
@@ -71,6 +71,7 @@ class Places(Desk):
             return ledger_away("No place could be given. Try again in a moment.")
         except (Conflict, EventGone):
             return event_closed()
+        snapshot = await self._past_a_gap(snapshot, dealt)
         now = int(self._clock.now_s())
         claims = QueueClaims(
             issuer=self._issuer,
@@ -90,6 +91,19 @@ class Places(Desk):
             standing=self._standing(snapshot, claims),
             new=not dealt.repeated,
         )
+
+    async def _past_a_gap(self, snapshot: EventSnapshot, dealt: Place) -> EventSnapshot:
+        """Read anew where numbers may have been skipped just now.
+
+        A restarted ledger goes on above its ceiling, and whoever comes first would be told of people
+        in the gap. The others of that moment are told by the watcher's next read.
+        """
+        if dealt.position != snapshot.ceiling + 1:
+            return snapshot
+        try:
+            return await self._ledger.read(snapshot.event)
+        except (LedgerUnavailable, EventGone):
+            return snapshot
 
     def standing(self, event: EventId, visitor: Visitor) -> Standing | Refused:
         """Say where a visitor stands, from memory.

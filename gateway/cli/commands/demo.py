@@ -1,7 +1,9 @@
 """`gateway demo`: everything in one process, with a sample site, on this machine only."""
 
 import errno
+import shlex
 import socket
+import sys
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -77,22 +79,32 @@ def _announcer(session: Session, config: Path, lock: IO[str]) -> Callable[[str, 
             # Flushed by click: whoever waits for this line reads a pipe.
             click.echo(to_json(document, one_line=True))
         else:
-            click.echo(_WELCOME.format(url=url, protected_url=protected_url, config=config))
+            click.echo(
+                _WELCOME.format(
+                    url=url, protected_url=protected_url, config=config, command=_own_command()
+                )
+            )
 
     return announce
 
 
+def _own_command() -> str:
+    """Return how this very program was called: it need not be on the PATH."""
+    called = Path(sys.argv[0])
+    return shlex.quote(str(called)) if called.name == "gateway" else "gateway"
+
+
 _WELCOME = """\
-The gateway runs in front of a sample site. Nobody is let in yet.
+The gateway runs in front of a sample site. Visitors wait until you let them in.
 
   1. Open {protected_url} in two browsers (a private window is a second one):
      both are queued.
   2. In another terminal, let the first one in, and watch:
-       gateway --config {config} release demo 1
-       gateway --config {config} status demo
+       {command} --config {config} release demo 1
+       {command} --config {config} status demo
   3. Then the next one; pause, and see what the page says:
-       gateway --config {config} event pause demo --message "Back in a minute"
-       gateway --config {config} event resume demo
+       {command} --config {config} event pause demo --message "Back in a minute"
+       {command} --config {config} event resume demo
 
 Open without a place: {url}/about
 Settings, keys and positions: {config}

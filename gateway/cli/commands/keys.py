@@ -21,7 +21,7 @@ from gateway.cli.session import Group, Session, pass_session
 Rotation, without a break for anybody:
   gateway keys new                # next: published, does not sign yet
   gateway keys list
-  gateway keys activate KID       # an hour later: signs; the old one goes on verifying
+  gateway keys activate KID       # five minutes later: signs; the old one goes on verifying
   gateway keys remove OLD-KID     # once the tokens that it signed have ended
 """,
 )
@@ -37,7 +37,9 @@ def new(session: Session) -> None:
 
     entry = new_key(_folder(session), now_s=time.time())
     advice = (
-        f" Activate it later: gateway keys activate {entry.kid}" if entry.state == "next" else ""
+        f" Activate it in five minutes: gateway keys activate {entry.kid}"
+        if entry.state == "next"
+        else ""
     )
     answer(session, asdict(entry), f"Made key {entry.kid}, {entry.state}.{advice}")
 
@@ -72,7 +74,7 @@ def list_(session: Session) -> None:
 def activate(session: Session, kid: str) -> None:
     """Let a key sign from now on; the one that did is retired.
 
-    KID may be shortened to its first 6 characters or more. Make the key some time before: edges and
+    KID may be shortened to its first 6 characters or more. Make the key five minutes before: edges and
     their caches must have seen it in the published set.
     """
     from gateway.tokens import keyring

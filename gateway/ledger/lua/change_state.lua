@@ -40,12 +40,17 @@ if act == 'open' and e.draw_hash ~= '' and e.draw_count == '' then
     redis.call('HSET', KEYS[1], 'draw_count', int(e.issued))
     e.holes = {}
 end
+local was = e.state
 e.state = TO[act]
 if act ~= 'bypass' then
     -- A bypass gives back the pause that it found.
     e.claims_frozen = not (act == 'pause' and ARGV[3] == '1')
 end
-redis.call('HSET', KEYS[1], 'message', ARGV[2], 'claims_frozen', e.claims_frozen and '1' or '0')
+local message = ARGV[2]
+if act == 'pause' and was == 'paused' and message == '' then
+    message = e.message -- pausing again changes how, and does not take back what was said
+end
+redis.call('HSET', KEYS[1], 'message', message, 'claims_frozen', e.claims_frozen and '1' or '0')
 settle_running(e)
 announce(e)
 save(e)

@@ -125,5 +125,9 @@ if redis.call('HLEN', KEYS[9]) > 256 then
         end
     end
 end
+if e.fenced then
+    -- Watchers learn of the hole at once: until then everyone would be told of people in it.
+    announce(e)
+end
 save(e)
 return reply

@@ -235,6 +235,7 @@ local function fence(e)
         redis.call('SET', KEYS[2], int(top))
     end
     e.ceiling, e.next, e.mark = top, top, mark
+    e.fenced = true
 end
 
 -- Tell every watcher that there is something to read. The key is the truth; this is a hint.

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from gateway.ports import StateChange
+from tests.support.eventually import eventually
 from tests.support.minting import now_s
 from tests.support.replies import Reply
 from tests.support.staging import OpenStage, Stage
@@ -271,3 +272,14 @@ def test_the_token_says_nothing_that_the_visitor_told(stage: Stage) -> None:
     payload = visitor.place.split(".")[1]
     assert json.dumps(KEY) not in payload
     assert len(visitor.place) < 600
+
+
+def test_after_a_gap_in_the_numbers_nobody_is_told_of_people_in_it(stage: Stage) -> None:
+    assert stage.visitor().join()["position"] == 1
+    # The gateway has heard of the ceiling, as it has a second after any join.
+    eventually(lambda: (read := stage.gateway.knows(stage.event)) and read.ceiling > 0)
+    # What a restarted server finds: another mark than its own.
+    stage.operator.server.command("HSET", f"q:{{{stage.event}}}:state", "mark", "another")
+    place = stage.visitor().join()
+    assert place["position"] > 2
+    assert place["ahead"] == 1
