@@ -37,6 +37,9 @@ admin_port = 0
 forward_auth_peers = ["127.0.0.0/8"]
 [keys]
 dir = "keys"
+[joins]
+burst = 0
+
 [ledger]
 url = "{url}"
 [proxy]

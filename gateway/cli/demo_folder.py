@@ -38,6 +38,9 @@ data_dir = "ledger"  # an embedded Valkey; positions are kept here
 # The demo stands in front of a small sample site. To see your own site behind the queue, name it:
 # backend = "http://127.0.0.1:3000"
 
+[joins]
+burst = 0            # no limit for each address: everybody on this machine has the same one
+
 [events.demo]
 hosts = ["127.0.0.1", "localhost"]
 # Everything on these hosts needs a place in the queue, except:
