@@ -16,6 +16,7 @@ from gateway.domain.positions import EventId
 from gateway.domain.return_to import ReturnTo, parse_return_to
 from gateway.domain.routes import EventRoute
 from gateway.domain.targets import NotCanonical, canonical_host
+from gateway.queue import Passed
 
 _IDEMPOTENCY_KEY = re.compile(rb"[A-Za-z0-9_-]{22,64}")
 
@@ -258,6 +259,18 @@ def token_cookie(
     if secure:
         attributes += "; Secure"
     return b"set-cookie", name + b"=" + token.encode("ascii") + attributes.encode("ascii")
+
+
+def pass_cookie(passed: Passed, *, secure: bool) -> RawHeader:
+    """Return the Set-Cookie of a pass that was given just now; it lives as long as its session."""
+    claims = passed.claims
+    return token_cookie(
+        claims.event,
+        is_pass=True,
+        secure=secure,
+        token=passed.token,
+        life_s=claims.expires_at - claims.issued_at,
+    )
 
 
 def cleared_cookies(event: EventId, *, secure: bool) -> list[RawHeader]:

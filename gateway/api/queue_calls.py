@@ -31,6 +31,7 @@ from gateway.calls import (
     home_authority,
     is_secure,
     json_answer,
+    pass_cookie,
     read_authority,
     read_fields,
     room_path,
@@ -185,7 +186,7 @@ class QueueCalls:
         passed = await self._room.claim(call.event, visitor)
         if isinstance(passed, Refused):
             return _refused(call, passed, fields.get("return_to", ""))
-        cookie = pass_cookie(call, passed)
+        cookie = pass_cookie(passed, secure=call.secure)
         if call.wants_html:
             # The room knows the way from here, also to another host of the event.
             return redirect(_room(call, fields.get("return_to", "")), [cookie])
@@ -198,7 +199,9 @@ class QueueCalls:
         extended = await self._room.extend(call.event, visitor)
         match extended:
             case Passed():
-                return json_answer(200, passed_document(extended), [pass_cookie(call, extended)])
+                return json_answer(
+                    200, passed_document(extended), [pass_cookie(extended, secure=call.secure)]
+                )
             case NoMoreExtensions():
                 return problem(403, "This session cannot be extended any more. It runs to its end.")
             case Refused():
@@ -235,17 +238,6 @@ class QueueCalls:
             else "The cookie is cleared. A copy of the token would still hold its place."
         )
         return json_answer(200, {"event": call.event, "left": left.was, "note": note}, cookies)
-
-
-def pass_cookie(call: Call, passed: Passed) -> RawHeader:
-    claims = passed.claims
-    return token_cookie(
-        call.event,
-        is_pass=True,
-        secure=call.secure,
-        token=passed.token,
-        life_s=claims.expires_at - claims.issued_at,
-    )
 
 
 def _room(call: Call, return_to: str) -> str:

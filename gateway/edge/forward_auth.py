@@ -15,11 +15,10 @@ from starlette.types import Receive, Scope, Send
 
 from gateway.answers import NO_STORE, Answer, RawHeader, problem, send_answer
 from gateway.answers import refusal as refusal_answer
-from gateway.calls import client_address, token_cookie
+from gateway.calls import client_address, pass_cookie
 from gateway.domain.admission import ProblemType, Refused, no_token
 from gateway.domain.carriers import RawHeaders
 from gateway.domain.peers import Networks, within
-from gateway.domain.positions import EventId
 from gateway.domain.routes import EventRoute
 from gateway.edge.gate import (
     Forward,
@@ -33,7 +32,6 @@ from gateway.edge.gate import (
 )
 from gateway.edge.middleware import is_navigation, waiting_page
 from gateway.edge.remembered import Remembered
-from gateway.queue import Passed
 
 PATH = b"/auth"
 
@@ -200,7 +198,7 @@ class ForwardAuth:
             status="admitted",
         ).headers()
         if verdict.fresh is not None:
-            cookie = _pass_cookie(verdict.route.event, verdict.fresh, secure=view.secure)
+            cookie = pass_cookie(verdict.fresh, secure=view.secure)
             return Answer(200, (NO_STORE, cookie, *headers))
         life_s = min(REVOCATION_BOUND_S, int(held.expires_at - self._now_s()))
         if life_s <= 0:
@@ -211,17 +209,6 @@ class ForwardAuth:
 def _is_listed(route: EventRoute, view: RequestView) -> bool:
     origins = {value.decode("latin-1") for name, value in view.headers if name == b"origin"}
     return bool(origins) and origins <= route.origins
-
-
-def _pass_cookie(event: EventId, fresh: Passed, *, secure: bool) -> RawHeader:
-    claims = fresh.claims
-    return token_cookie(
-        event,
-        is_pass=True,
-        secure=secure,
-        token=fresh.token,
-        life_s=claims.expires_at - claims.issued_at,
-    )
 
 
 def _redirects(profile: Profile) -> bool:

@@ -23,7 +23,7 @@ from gateway.answers import (
     refusal,
     send_answer,
 )
-from gateway.calls import client_address, home_authority, is_secure, room_path, token_cookie
+from gateway.calls import client_address, home_authority, is_secure, pass_cookie, room_path
 from gateway.domain.admission import ProblemType, Refused
 from gateway.domain.carriers import bearer_token, is_queue_header, without_our_cookies
 from gateway.domain.claims import PassClaims
@@ -264,16 +264,8 @@ async def _obey(gate: Gate, held: PassClaims, said: bytes) -> Passed | None:
 
 def _with_pass(headers: list[RawHeader], fresh: Passed, secure: bool) -> list[RawHeader]:
     """Add the cookie. An answer that sets a pass must not be kept by any cache."""
-    claims = fresh.claims
-    cookie = token_cookie(
-        claims.event,
-        is_pass=True,
-        secure=secure,
-        token=fresh.token,
-        life_s=claims.expires_at - claims.issued_at,
-    )
     kept = [header for header in headers if header[0].lower() != b"cache-control"]
-    return [*kept, NO_STORE, cookie]
+    return [*kept, NO_STORE, pass_cookie(fresh, secure=secure)]
 
 
 def _for_backend(
