@@ -52,6 +52,13 @@ class StateLost(LedgerUnavailable):
         super().__init__("state-lost", detail)
 
 
+class EventHealing(LedgerUnavailable):
+    """The server is another one or behind: the event is suspended until the gateways were heard."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__("healing", f"the event is being brought back ({why})")
+
+
 class UnknownEvent(GatewayError):
     """No event of this name was ever created in the ledger."""
 
@@ -86,6 +93,14 @@ class SettingsInvalid(GatewayError):
     def __init__(self, mistakes: list[str]) -> None:
         super().__init__("\n".join(mistakes))
         self.mistakes = mistakes
+
+
+class UnsafeServer(GatewayError):
+    """The ledger's server has settings under which places would be lost; `faults` says what to change."""
+
+    def __init__(self, faults: list[str]) -> None:
+        super().__init__("the ledger's server is not safe: " + "; ".join(faults))
+        self.faults = faults
 
 
 class KeyRingError(GatewayError):

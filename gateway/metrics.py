@@ -126,6 +126,11 @@ class _BoardCollector(Collector):
                 ("served_up_to", "The pointer"),
                 ("waiting", "Turns handed out and not let in"),
                 ("active_sessions", "Sessions that run"),
+                ("suspended", "1 while the event's state is lost or being brought back"),
+                (
+                    "healed_at_seconds",
+                    "When the event was last brought back, Unix time; 0 if never",
+                ),
             )
         }
         for snapshot in self._board.all():
@@ -134,4 +139,9 @@ class _BoardCollector(Collector):
             families["served_up_to"].add_metric(event, snapshot.served_up_to)
             families["waiting"].add_metric(event, snapshot.waiting)
             families["active_sessions"].add_metric(event, snapshot.active_sessions)
+            healed_at_s = 0 if snapshot.healed is None else snapshot.healed.at_ms // 1000
+            families["healed_at_seconds"].add_metric(event, healed_at_s)
+        suspended = self._board.suspended()
+        for event_id in {*suspended, *(snapshot.event for snapshot in self._board.all())}:
+            families["suspended"].add_metric((event_id,), int(event_id in suspended))
         return list(families.values())

@@ -7,7 +7,8 @@ from typing import Protocol
 
 from gateway.domain.admission import Refused
 from gateway.domain.claims import PassClaims, QueueClaims
-from gateway.domain.events import EventPolicy, EventSnapshot
+from gateway.domain.draw import Draw
+from gateway.domain.events import EventPolicy, EventSnapshot, EventState
 from gateway.domain.peers import Source
 from gateway.domain.positions import EventId, Generation, Position, ServedUpTo, Turn
 
@@ -126,6 +127,61 @@ class StateChange(StrEnum):
     BYPASS = "bypass"
 
 
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What one gateway knows, from tokens alone, of an event whose state is lost.
+
+    Attributes:
+        issued: The highest position that a token was shown of.
+        served_up_to: The highest turn that a pass was shown of.
+        at_ms: The ledger's wall clock when it was told.
+    """
+
+    gateway: str
+    generation: Generation
+    issued: int
+    served_up_to: ServedUpTo
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """How an operator brings a lost event back.
+
+    Attributes:
+        issued: The highest position that is proved.
+        goes_on_above: The next position dealt is above this one; what lies between counts as empty.
+    """
+
+    generation: Generation
+    issued: int
+    goes_on_above: int
+    served_up_to: ServedUpTo
+    state: EventState
+    policy: EventPolicy
+    draw: Draw | None = None
+
+
+class Witness(Protocol):
+    """Told what genuine tokens prove, so that a ledger that lost it can be brought back."""
+
+    def knows(self, event: EventId) -> bool:
+        """Whether anything proves that the event was there."""
+        ...
+
+    def saw_token(self, event: EventId, generation: Generation, position: Position) -> None:
+        """The position was handed out."""
+        ...
+
+    def saw_pass(self, event: EventId, generation: Generation, turn: int) -> None:
+        """The pointer had reached the turn."""
+        ...
+
+    def saw_in_hole(self, event: EventId, generation: Generation, position: Position) -> None:
+        """What counts as empty is not, up to this position."""
+        ...
+
+
 class Ledger(Protocol):
     """The shared state of all events.
 
@@ -217,6 +273,20 @@ class Ledger(Protocol):
         """
         ...
 
+    async def present(self, event: EventId) -> bool:
+        """Tell what this process knows of an event that is lost; return whether it goes on."""
+        ...
+
+    async def evidence(self, event: EventId) -> Sequence[Evidence]: ...
+
+    async def recover(self, event: EventId, recovery: Recovery) -> None:
+        """Bring a lost event back by an operator's word.
+
+        Raises:
+            Conflict: The event is not lost.
+        """
+        ...
+
     async def put_handover(self, event: EventId, code_hash: str, value: str, life_s: int) -> None:
         """Keep a single-use handover to another host of the event."""
         ...
@@ -230,6 +300,10 @@ class Snapshots(Protocol):
     complete: bool
 
     def get(self, event: EventId) -> EventSnapshot | None: ...
+
+    def is_lost(self, event: EventId) -> bool:
+        """Whether the event is known to have been there, and its state was never read."""
+        ...
 
     def epoch(self, event: EventId) -> int:
         """Return a number that changes whenever a pass that admitted may admit no longer."""

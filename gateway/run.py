@@ -19,7 +19,7 @@ from gateway.logs import set_up_logging
 from gateway.request_ids import RequestIds, log_fields
 from gateway.server.limits import ServerLimits
 from gateway.server.protocols import HttpParser
-from gateway.server.serve import Address, Listening, bind_sockets, serve
+from gateway.server.serve import Address, Listening, StartupFailed, bind_sockets, serve
 from gateway.server.shutdown import Shutdown
 from gateway.server.workers import run_workers
 from gateway.settings import Settings
@@ -41,6 +41,8 @@ class GatewayApp:
         if self._proxy is not None:
             inner = AdmissionMiddleware(self._proxy, opened)
         self._inner = RequestIds(inner, opened.peers)
+        self.failure: GatewayError | None = None
+        """Why it did not start, where it did not."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -53,6 +55,7 @@ class GatewayApp:
         try:
             await self._opened.start()
         except GatewayError as exc:
+            self.failure = exc
             await send({"type": "lifespan.startup.failed", "message": str(exc)})
             return
         await send({"type": "lifespan.startup.complete"})
@@ -70,16 +73,18 @@ async def run_gateway(
 
     Raises:
         SettingsInvalid: The keys that the settings name cannot be used.
-        StartupFailed: The embedded ledger did not start.
+        UnsafeServer: The ledger's server has settings under which places would be lost.
+        LedgerUnavailable: The embedded ledger did not start.
         OSError: A port is taken.
     """
     set_up_logging(settings.log_level, log_fields)
     opened = open_gate(settings)
+    app = GatewayApp(opened)
     shutdown = Shutdown()
     stopping = None if stop is None else asyncio.create_task(_request_on(stop, shutdown))
     try:
         await serve(
-            GatewayApp(opened),
+            app,
             bind=(settings.server.host, settings.server.port),
             limits=server_limits(settings),
             shutdown=shutdown,
@@ -90,6 +95,10 @@ async def run_gateway(
             log_level=settings.log_level,
             handle_signals=stop is None,
         )
+    except StartupFailed:
+        if app.failure is not None:
+            raise app.failure from None
+        raise
     finally:
         if stopping is not None:
             stopping.cancel()

@@ -24,6 +24,7 @@ from gateway.domain.routes import (
     parse_host,
 )
 from gateway.errors import SettingsInvalid
+from gateway.ledger.urls import parse_ledger_url
 
 Seconds: TypeAlias = Annotated[float, Meta(gt=0, le=86_400)]
 Port: TypeAlias = Annotated[int, Meta(ge=0, le=65_535)]
@@ -91,13 +92,18 @@ class LedgerSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """The shared state: a Redis or Valkey by its URL, or an embedded one by its data folder.
 
     Attributes:
-        url: `redis://`, `rediss://` or `unix://`; empty for the embedded server.
+        url: `redis://`, `rediss://` (TLS) or `unix://` for one server; `redis+sentinel://` with the
+            Sentinels' addresses and `/SERVICE`; `redis+cluster://` with some nodes' addresses; empty
+            for the embedded server. See `gateway/ledger/urls.py`.
         data_dir: Folder of the embedded server's append-only file.
+        floor_dir: Folder where each process keeps what it knows for certain, so that a ledger that
+            lost its data can be brought back after a restart of both; empty for nowhere.
         timeout_s: How long one call may take before the ledger counts as away.
     """
 
     url: str = ""
     data_dir: FilePath = "gateway-data/ledger"
+    floor_dir: str = "gateway-data/floors"
     timeout_s: Seconds = 2.0
     poll_s: Annotated[float, Meta(ge=0.05, le=10)] = 1.0
 
@@ -374,11 +380,10 @@ def _check_urls(settings: Settings) -> list[str]:
     mistakes: list[str] = []
     url = settings.ledger.url
     if url:
-        parts = _split_url(url)
-        if parts is None:
-            mistakes.append("[ledger] url: is not a URL; encode what is special in its password")
-        elif parts.scheme not in {"redis", "rediss", "unix"}:
-            mistakes.append("[ledger] url: must start with redis://, rediss:// or unix://")
+        try:
+            parse_ledger_url(url)
+        except ValueError as exc:
+            mistakes.append(f"[ledger] url: {exc}")
     backend = settings.proxy.backend
     if backend:
         parts = _split_url(backend)
@@ -476,6 +481,8 @@ def _anchor(settings: Settings, folder: Path) -> Settings:
             sub_secret=anchored(keys.sub_secret),
         ),
         ledger=msgspec.structs.replace(
-            settings.ledger, data_dir=anchored(settings.ledger.data_dir)
+            settings.ledger,
+            data_dir=anchored(settings.ledger.data_dir),
+            floor_dir=settings.ledger.floor_dir and anchored(settings.ledger.floor_dir),
         ),
     )

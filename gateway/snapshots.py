@@ -16,11 +16,16 @@ class SnapshotBoard:
     def __init__(self) -> None:
         self._held: dict[EventId, EventSnapshot] = {}
         self._epochs: dict[EventId, int] = {}
+        self._lost: set[EventId] = set()
         self.complete = False
         """Whether the ledger's list of events was ever read: only then is an unknown one unknown."""
 
     def get(self, event: EventId) -> EventSnapshot | None:
         return self._held.get(event)
+
+    def is_lost(self, event: EventId) -> bool:
+        """Whether the event is known to have been there, and its state was never read."""
+        return event in self._lost
 
     def epoch(self, event: EventId) -> int:
         """Return a number that changes whenever a pass that admitted may admit no longer.
@@ -31,6 +36,11 @@ class SnapshotBoard:
 
     def all(self) -> list[EventSnapshot]:
         return list(self._held.values())
+
+    def suspended(self) -> list[EventId]:
+        """Return the events whose state is lost, or being brought back."""
+        held = [s.event for s in self._held.values() if s.state is EventState.SUSPENDED]
+        return sorted({*held, *self._lost})
 
     def put(self, snapshot: EventSnapshot) -> None:
         held = self._held.get(snapshot.event)
@@ -46,7 +56,9 @@ class SnapshotBoard:
     def suspend(self, event: EventId) -> None:
         """Note that the event's state is lost; what was known of it stays."""
         held = self._held.get(event)
-        if held is not None and held.state is not EventState.SUSPENDED:
+        if held is None:
+            self._lost.add(event)
+        elif held.state is not EventState.SUSPENDED:
             self._keep(replace(held, state=EventState.SUSPENDED))
 
     def mark_deleted(self, event: EventId) -> None:
@@ -59,6 +71,7 @@ class SnapshotBoard:
         if held is None or _concerns_passes(held) != _concerns_passes(snapshot):
             self._epochs[snapshot.event] = self.epoch(snapshot.event) + 1
         self._held[snapshot.event] = snapshot
+        self._lost.discard(snapshot.event)
 
 
 def _concerns_passes(snapshot: EventSnapshot) -> tuple[object, ...]:

@@ -1,6 +1,7 @@
 """Puts the parts together from the settings: the only place that knows them all."""
 
 import asyncio
+import itertools
 import logging
 import secrets
 from collections.abc import Sequence
@@ -18,9 +19,17 @@ from gateway.domain.peers import Peers
 from gateway.domain.positions import EventId
 from gateway.edge.forward_auth import ForwardAuth
 from gateway.edge.gate import Gate
-from gateway.errors import KeyRingError, LedgerUnavailable, SettingsInvalid
+from gateway.errors import (
+    GatewayError,
+    KeyRingError,
+    LedgerUnavailable,
+    SettingsInvalid,
+    UnsafeServer,
+)
 from gateway.join_guard import LimitedJoins, load_challenge
 from gateway.ledger.embedded import EmbeddedServer, embedded_url
+from gateway.ledger.floor_file import FloorFile
+from gateway.ledger.floors import Floors
 from gateway.ledger.redis import RedisLedger
 from gateway.ledger.watcher import LedgerWatcher
 from gateway.metrics import CONTENT_TYPE, GatewayMetrics
@@ -39,6 +48,9 @@ logger = logging.getLogger(__name__)
 
 # Keys that an operator adds, activates or removes are in force after this long, without a restart.
 UPKEEP_S = 1.0
+
+# A running gateway does not stop for a setting that was changed under it: it says so.
+LOOK_AT_SERVER_EVERY = 10
 
 
 class _Reloading(Protocol):
@@ -98,6 +110,8 @@ class OpenedGate:
     _watcher: LedgerWatcher
     _key_files: Sequence[_Reloading]
     _embedded: EmbeddedServer | None
+    _floor_file: FloorFile | None
+    unsafe: list[str] = field(default_factory=list[str])
     _tasks: list["asyncio.Task[None]"] = field(default_factory=list["asyncio.Task[None]"])
     _starting: "asyncio.Task[None] | None" = None
 
@@ -110,7 +124,13 @@ class OpenedGate:
     async def _start(self) -> None:
         if self._embedded is not None:
             await asyncio.to_thread(self._embedded.start)
+        if self._floor_file is not None:
+            await asyncio.to_thread(self._floor_file.open)
         await self._watcher.start()
+        await self._look_at_server()
+        if self.unsafe:
+            await self.aclose()
+            raise UnsafeServer(self.unsafe)
         self._tasks.append(asyncio.create_task(self._upkeep(), name="upkeep"))
 
     async def aclose(self) -> None:
@@ -120,15 +140,31 @@ class OpenedGate:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._watcher.aclose()
         await self.ledger.aclose()
+        if self._floor_file is not None:
+            await asyncio.to_thread(self._floor_file.close)
         if self._embedded is not None:
             await asyncio.to_thread(self._embedded.stop)
 
+    async def _look_at_server(self) -> None:
+        """Note what is unsafe about the ledger's server; a server that is away is looked at later."""
+        try:
+            found = await self.ledger.unsafe_settings(self.board.all())
+        except GatewayError:
+            return
+        if found and found != self.unsafe:
+            logger.error("the ledger's server is not safe", extra={"faults": found})
+        self.unsafe[:] = found
+
     async def _upkeep(self) -> None:
-        while True:
+        for turn in itertools.count(1):
             await asyncio.sleep(UPKEEP_S)
+            if turn % LOOK_AT_SERVER_EVERY == 0:
+                await self._look_at_server()
             for keys in self._key_files:
                 _look_again(keys)
             self.metrics.flush()
+            if self._floor_file is not None:
+                await self._floor_file.flush()
             if self._embedded is not None:
                 await self._keep_embedded(self._embedded)
 
@@ -167,12 +203,19 @@ def open_gate(
     keys = _open_keys(settings)
     clock, board, metrics = LedgerClock(), SnapshotBoard(), GatewayMetrics()
     metrics.watch_board(board)
+    floors = Floors()
+    floor_file = (
+        FloorFile(Path(settings.ledger.floor_dir), floors) if settings.ledger.floor_dir else None
+    )
     ledger = RedisLedger(
         ledger_url(settings),
         timeout_s=settings.ledger.timeout_s,
         on_time=clock.observe,
         on_call=metrics.ledger_called,
         on_batch=metrics.batch_dealt,
+        on_ceiling=None if floor_file is None else floor_file.flush,
+        floors=floors,
+        is_gateway=True,
     )
     room = Room(
         ledger=ledger,
@@ -185,16 +228,26 @@ def open_gate(
         signer=keys.signer,
         vouchers=keys.vouchers,
         guard=_join_guard(settings, clock),
+        witness=floors,
     )
     routes = settings.routes()
     gate = Gate(room, routes)
     peers = Peers(settings.trusted_networks(), settings.server.scheme)
     page = WaitingPage(room)
 
+    unsafe: list[str] = []
+
     async def unready() -> list[str]:
         return await _unready(ledger, board, keys)
 
-    probes = Probes(jwks=lambda: jwks_document(keys.public.public_keys()), unready=unready)
+    probes = Probes(
+        jwks=lambda: jwks_document(keys.public.public_keys()),
+        unready=unready,
+        notes=lambda: [
+            *(f"event {event}: suspended, its state is lost" for event in board.suspended()),
+            *unsafe,
+        ],
+    )
     return OpenedGate(
         settings=settings,
         gate=gate,
@@ -222,6 +275,8 @@ def open_gate(
         _embedded=EmbeddedServer(Path(settings.ledger.data_dir))
         if own_embedded and not settings.ledger.url
         else None,
+        _floor_file=floor_file,
+        unsafe=unsafe,
     )
 
 

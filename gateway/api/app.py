@@ -32,10 +32,12 @@ class Probes:
     Attributes:
         jwks: The public keys as a JWK set.
         unready: Why no traffic should come here; empty when it may.
+        notes: What else an operator should look at; those who hold a pass are served all the same.
     """
 
     jwks: Callable[[], bytes]
     unready: Callable[[], Awaitable[list[str]]]
+    notes: Callable[[], list[str]]
 
 
 def public_app(queue_calls: ASGIApp, forward_auth: ASGIApp, probes: Probes) -> ASGIApp:
@@ -160,7 +162,7 @@ def _ready(probes: Probes) -> Callable[[Request], Awaitable[Response]]:
         reasons = await probes.unready()
         if reasons:
             return _response(problem(503, " ".join(reasons), [(b"retry-after", b"5")]))
-        return _said("ready\n")
+        return _said("\n".join(["ready", *probes.notes()]) + "\n")
 
     return ready
 

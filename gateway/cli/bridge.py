@@ -16,7 +16,21 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 # Causes that pass by themselves; a release that carries an id is asked for again after them.
-PASSING_CAUSES = frozenset({"timeout", "unreachable", "loading", "busy", "fenced", "no-replicas"})
+PASSING_CAUSES = frozenset(
+    {
+        "timeout",
+        "unreachable",
+        "loading",
+        "busy",
+        "fenced",
+        "no-replicas",
+        "not-durable",
+        "healing",
+        "circuit-open",
+    }
+)
+# A little longer than gateways that do not answer are waited for.
+HEALING_PATIENCE_S = 6.0
 RETRY_AFTER_S = (0.2, 0.5, 1.0, 2.0)
 
 
@@ -56,7 +70,7 @@ async def _ask(url: str, timeout_s: float, question: Callable[[Ledger], Awaitabl
     from gateway.ledger.redis import RedisLedger
 
     try:
-        ledger = RedisLedger(url, timeout_s=timeout_s)
+        ledger = RedisLedger(url, timeout_s=timeout_s, healing_patience_s=HEALING_PATIENCE_S)
     except ValueError:
         # The client's message may quote a part of the URL, and there may be a password in it.
         raise LedgerUnusable(

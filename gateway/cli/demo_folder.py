@@ -33,6 +33,7 @@ dir = "keys"         # the keys that sign tokens: gateway --config THIS-FILE key
 
 [ledger]
 data_dir = "ledger"  # an embedded Valkey; positions are kept here
+floor_dir = "floors" # what the gateway knows for certain, should that be lost
 
 [proxy]
 # The demo stands in front of a small sample site. To see your own site behind the queue, name it:

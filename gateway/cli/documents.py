@@ -21,13 +21,14 @@ Fields of --json:
   holes, ceiling      ranges that belong to nobody; positions below it may be dealt
   claims_frozen       whether a pause stops claims too
   updated_at          Unix seconds of the last change
+  healed              how it was last brought back after a loss or on another server; null if never
   policy, draw        the rules, lengths in seconds; draw is null without one
 """
 
 
 def status_document(snapshot: EventSnapshot) -> dict[str, Any]:
     rate_per_s = release_rate_per_s(snapshot)
-    draw = snapshot.draw
+    draw, healed = snapshot.draw, snapshot.healed
     return {
         "event": snapshot.event,
         "state": snapshot.state.value,
@@ -45,6 +46,15 @@ def status_document(snapshot: EventSnapshot) -> dict[str, Any]:
         "ceiling": snapshot.ceiling,
         "claims_frozen": snapshot.claims_frozen,
         "updated_at": snapshot.updated_at_ms // 1000,
+        "healed": None
+        if healed is None
+        else {
+            "at": healed.at_ms // 1000,
+            "why": healed.why,
+            "known_issued": healed.known_issued,
+            "went_on_above": healed.went_on_above,
+            "silent_gateways": healed.silent,
+        },
         "draw": None
         if draw is None
         else {"commitment": draw.commitment, "seed": draw.seed, "count": draw.count},
@@ -57,7 +67,7 @@ def limit_of(policy: EventPolicy) -> int | None:
 
 
 def policy_document(policy: EventPolicy) -> dict[str, Any]:
-    return asdict(policy)
+    return {**asdict(policy), "durability": policy.durability.word}
 
 
 def release_document(

@@ -11,6 +11,7 @@ from gateway.errors import (
     BadInput,
     Conflict,
     EventGone,
+    EventHealing,
     GatewayError,
     GenerationOver,
     KeyRingError,
@@ -18,6 +19,7 @@ from gateway.errors import (
     SettingsInvalid,
     StateLost,
     UnknownEvent,
+    UnsafeServer,
 )
 
 
@@ -116,9 +118,14 @@ def report_on(exc: BaseException) -> Report | None:
 def _on_ledger(exc: LedgerUnavailable) -> Report:
     if isinstance(exc, StateLost):
         advice = (
-            "The event is suspended: places are kept, passes go on, nobody new is let in. Put the "
-            "ledger's data back (its append-only file or a backup); gateways notice by themselves."
+            "The event is suspended: places are kept, passes go on, nobody new is let in. A gateway "
+            "that knew the event brings it back by itself. Where none is left: put the ledger's data "
+            "back, or recover the event from the tokens that visitors show: gateway recover EVENT"
         )
+    elif isinstance(exc, EventHealing):
+        advice = "The gateways are being asked what they know; it takes seconds. Try again."
+    elif exc.cause in {"unsafe-server", "not-durable"}:
+        advice = "What was written may be lost with the server; it is safe to ask again."
     elif exc.cause == "embedded":
         advice = "Look there, or set [ledger] url."
     else:
@@ -163,6 +170,7 @@ _KINDS: dict[type[GatewayError], tuple[ExitCode, str]] = {
     Refused: (ExitCode.REFUSED, "refused"),
     KeyRingError: (ExitCode.REFUSED, "key-ring"),
     AlreadyThere: (ExitCode.CONFLICT, "conflict"),
+    UnsafeServer: (ExitCode.LEDGER_AWAY, "unsafe-server"),
     LedgerUnusable: (ExitCode.LEDGER_AWAY, "ledger-unusable"),
 }
 

@@ -5,7 +5,9 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 MASK = "***"
 
 # Query fields in which the client library takes credentials too.
-_SECRET_FIELDS = frozenset({"password", "username", "ssl_password"})
+_SECRET_FIELDS = frozenset(
+    {"password", "username", "ssl_password", "sentinel_username", "sentinel_password"}
+)
 
 
 def masked_url(url: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import click
 
 from gateway.cli.durations import LONGEST_S, parse_duration, parse_moment
-from gateway.domain.events import FOR_THE_TOKENS_LIFE, NO_LIMIT, EventPolicy
+from gateway.domain.events import FOR_THE_TOKENS_LIFE, NO_LIMIT, Durability, EventPolicy
 from gateway.domain.positions import MAX_POSITION
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -94,6 +94,14 @@ def _moment_or_never(written: object) -> int:
     if isinstance(written, str):
         return parse_moment(written)
     raise ValueError("must be an instant like 2026-12-31T20:00+01:00, or 'never'")
+
+
+def _durability(written: object) -> int:
+    if isinstance(written, str):
+        for level in Durability:
+            if written == level.word:
+                return level
+    raise ValueError("must be one of " + ", ".join(level.word for level in Durability))
 
 
 def _switch(written: object) -> bool:
@@ -205,6 +213,23 @@ RULES: tuple[Rule, ...] = (
         "",
         "Who joins before the opening is drawn.",
         at_creation=True,
+    ),
+    Rule(
+        "durability",
+        "durability",
+        _durability,
+        "memory|fsync|replicas",
+        "What a promise must have survived before it is made: nothing, a sync of the server's disk, "
+        "or the answer of its replicas.",
+    ),
+    Rule(
+        "replicas",
+        "replicas",
+        _count,
+        "N",
+        "How many replicas to wait for; every one that could be promoted must be among them.",
+        least=1,
+        most=16,
     ),
 )
 

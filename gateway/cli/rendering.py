@@ -78,6 +78,7 @@ def status_text(document: Mapping[str, Any]) -> str:
                 ("ceiling", str(document["ceiling"])),
                 ("draw", _draw_text(document["draw"])),
                 ("generation", str(document["generation"])),
+                ("brought back", _healed_text(document["healed"])),
                 ("changed at", describe_moment(document["updated_at"])),
             ],
             indent="  ",
@@ -91,6 +92,17 @@ def _draw_text(draw: Mapping[str, Any] | None) -> str:
     if draw["seed"] is None:
         return f"not held yet; commitment {draw['commitment']}"
     return f"held among {draw['count']}; seed {draw['seed']}"
+
+
+def _healed_text(healed: Mapping[str, Any] | None) -> str:
+    if healed is None:
+        return ""
+    silent = healed["silent_gateways"]
+    heard = f"; {silent} not heard" if silent else ""
+    return (
+        f"{describe_moment(healed['at'])} ({healed['why']}{heard}): known up to "
+        f"{healed['known_issued']}, went on above {healed['went_on_above']}"
+    )
 
 
 def overview_text(documents: Sequence[Mapping[str, Any]]) -> str:
@@ -136,9 +148,15 @@ def policy_text(policy: Mapping[str, Any]) -> str:
             ("one place per sub", _yes_no(policy["one_place_per_sub"])),
             ("voucher required", _yes_no(policy["voucher_required"])),
             ("draw", _yes_no(policy["draw"])),
+            ("durability", _durability_text(policy)),
         ],
         indent="  ",
     )
+
+
+def _durability_text(policy: Mapping[str, Any]) -> str:
+    level = policy["durability"]
+    return f"{level}, {policy['replicas']}" if level == "replicas" else str(level)
 
 
 def _yes_no(value: bool) -> str:

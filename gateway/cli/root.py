@@ -20,6 +20,7 @@ _COMMANDS = {
     "event": "gateway.cli.commands.event:event",
     "release": "gateway.cli.commands.release:release",
     "status": "gateway.cli.commands.status:status",
+    "recover": "gateway.cli.commands.recover:recover",
     "keys": "gateway.cli.commands.keys:keys",
     "token": "gateway.cli.commands.token:token",
     "config": "gateway.cli.commands.config:config",

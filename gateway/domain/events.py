@@ -1,7 +1,7 @@
 """An event's states, the rules that an operator sets for it, and what a gateway knows of it."""
 
-from dataclasses import dataclass, field
-from enum import StrEnum
+from dataclasses import dataclass, field, replace
+from enum import IntEnum, StrEnum
 
 from gateway.domain.draw import Draw
 from gateway.domain.holes import NO_HOLES, Holes
@@ -24,6 +24,21 @@ class EventState(StrEnum):
     DELETED = "deleted"
 
 
+class Durability(IntEnum):
+    """What must have happened to a promise before it counts. The ledger holds the number."""
+
+    MEMORY = 0
+    """Nothing: it survives the gateways, and the server only as far as that keeps its data."""
+    FSYNC = 1
+    """It is on the server's disk, in the append-only file."""
+    REPLICAS = 2
+    """So many replicas have it; every one that could be promoted must be among them."""
+
+    @property
+    def word(self) -> str:
+        return self.name.lower()
+
+
 @dataclass(frozen=True, slots=True)
 class EventPolicy:
     """What an operator decides for an event. Lengths are whole seconds.
@@ -42,6 +57,9 @@ class EventPolicy:
         one_place_per_sub: Whether one visitor named by a voucher gets one position only.
         voucher_required: Whether a join must carry a voucher.
         draw: Whether who joins before the opening is drawn.
+        durability: What a promise must have survived before it is made. Promises are the ceiling of
+            positions, and what is answered or shown of releases, openings, draws and revocations.
+        replicas: How many replicas to wait for at `REPLICAS`.
     """
 
     window_s: int = 900
@@ -57,6 +75,8 @@ class EventPolicy:
     one_place_per_sub: bool = False
     voucher_required: bool = False
     draw: bool = False
+    durability: Durability = Durability.FSYNC
+    replicas: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +95,25 @@ class Release:
 
 
 @dataclass(frozen=True, slots=True)
+class Healed:
+    """How an event was brought back after its state was lost, behind, or on another server.
+
+    Attributes:
+        at_ms: The ledger's wall clock.
+        why: `server-changed`, `lost`, `behind`, `older-generation`, `lost-claimed` or `recovered`.
+        known_issued: The highest position that was known to be handed out.
+        went_on_above: The position above which it went on.
+        silent: Gateways that were not heard, or only by what they had left in a file.
+    """
+
+    at_ms: int
+    why: str
+    known_issued: int
+    went_on_above: int
+    silent: int
+
+
+@dataclass(frozen=True, slots=True)
 class EventSnapshot:
     """What one gateway knows of one event, as of one good read of the ledger.
 
@@ -85,6 +124,8 @@ class EventSnapshot:
         bypass_ends_at_ms: Unix ms at which the bypass under way ends; None without one.
         read_at_s: This process's monotonic clock when the ledger was last read well.
         ended: Positions whose session was ended early, with the Unix second their pass dies.
+        revision: Grows with every change that visitors can see.
+        healed: How the event was last brought back after a loss; None where it never was.
     """
 
     event: EventId
@@ -106,6 +147,31 @@ class EventSnapshot:
     releases: tuple[Release, ...] = ()
     ceiling: int = 0
     ended: dict[Position, int] = field(default_factory=dict[Position, int])
+    revision: int = 0
+    healed: "Healed | None" = None
+
+    def promises_more_than(self, other: "EventSnapshot | None") -> bool:
+        """Whether this lets in more than `other`: what must be durable before it is shown."""
+        if other is None or other.generation != self.generation:
+            return True
+        opens = self.state in {EventState.OPEN, EventState.BYPASS} and self.state != other.state
+        return opens or self.served_up_to > other.served_up_to or self.draw != other.draw
+
+    def held_back_to(self, known: "EventSnapshot | None") -> "EventSnapshot":
+        """Return this read without the promises that `known` had not made."""
+        if known is None or known.generation != self.generation:
+            return replace(
+                self if known is None else known,
+                state=EventState.SUSPENDED,
+                read_at_s=self.read_at_s,
+            )
+        opens = self.state in {EventState.OPEN, EventState.BYPASS}
+        return replace(
+            self,
+            state=known.state if opens else self.state,
+            served_up_to=known.served_up_to,
+            draw=known.draw,
+        )
 
     def stands_open(self, now_s: float) -> bool:
         """Whether a bypass is under way; one that ended while nobody could read is not."""

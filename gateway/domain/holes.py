@@ -32,6 +32,9 @@ class Holes:
             raise ValueError("holes overlap or are out of order")
         return cls(ranges)
 
+    def contain(self, position: int) -> bool:
+        return any(first <= position <= last for first, last in self.ranges)
+
     def occupied_between(self, after: int, through: int) -> int:
         """Count the positions in `(after, through]` outside holes; 0 when the range is empty."""
         if through <= after:

@@ -3,16 +3,23 @@
 from collections.abc import Generator
 from contextlib import contextmanager
 
+from redis.asyncio.sentinel import MasterNotFoundError
 from redis.exceptions import (
+    AskError,
     AuthenticationError,
     AuthorizationError,
     BusyLoadingError,
+    ClusterDownError,
+    ClusterError,
     MaxConnectionsError,
     NoPermissionError,
     OutOfMemoryError,
     ReadOnlyError,
+    RedisClusterException,
     RedisError,
     ResponseError,
+    SlotNotCoveredError,
+    TryAgainError,
 )
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
@@ -20,6 +27,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from gateway.errors import (
     Conflict,
     EventGone,
+    EventHealing,
     GatewayError,
     GenerationOver,
     LedgerUnavailable,
@@ -35,7 +43,9 @@ _STATE_ADVICE = {
     "bypass": "The gate stands open (bypass). End it first: gateway event open EVENT",
 }
 
-_CAUSES: tuple[tuple[type[RedisError], str, str], ...] = (
+_MOVED = ("moved", "the event's slot is moving from one node of the Cluster to another")
+
+_CAUSES: tuple[tuple[type[Exception], str, str], ...] = (
     (
         ReadOnlyError,
         "read-only",
@@ -47,8 +57,12 @@ _CAUSES: tuple[tuple[type[RedisError], str, str], ...] = (
     (OutOfMemoryError, "out-of-memory", "the server is at its maxmemory"),
     (BusyLoadingError, "loading", "the server is still loading its data"),
     (MaxConnectionsError, "pool-exhausted", "every connection to the ledger is in use"),
+    (MasterNotFoundError, "unreachable", "no Sentinel knows a primary of this service that is up"),
+    (SlotNotCoveredError, "unreachable", "no node of the Cluster serves the event's slot"),
     (RedisTimeoutError, "timeout", "the ledger did not answer in time"),
     (RedisConnectionError, "unreachable", "the ledger cannot be reached"),
+    # It was sent on until the library gave up.
+    (ClusterError, *_MOVED),
 )
 
 # Replies that redis-py has no class for.
@@ -65,8 +79,13 @@ _WORDS = {
     "BUSY": ("busy", "the server is running a script that does not end"),
 }
 
+# What redis-py says when a server refuses to tell its nodes, after it asked for the right to.
+_NO_CLUSTER = "Cluster mode is not enabled"
+
 # A right that is missing inside a script is told under the word ERR: by Valkey, and by Redis 7.0.
 _RIGHT_MISSING_IN_SCRIPT = ("ACL failure in script", "The user executing the script can't")
+# And so does a replica answer WAIT and WAITAOF.
+_WAIT_ON_REPLICA = "cannot be used with replica instances"
 
 
 class Fenced(LedgerUnavailable):
@@ -83,7 +102,7 @@ def translated() -> Generator[None]:
         yield
     except ResponseError as exc:
         raise _from_reply(exc) from exc
-    except RedisError as exc:
+    except (RedisError, RedisClusterException) as exc:
         raise _from_client(exc) from exc
     except TimeoutError as exc:
         raise LedgerUnavailable("timeout", "the ledger did not answer in time") from exc
@@ -91,7 +110,7 @@ def translated() -> Generator[None]:
         raise LedgerUnavailable("unreachable", "the ledger cannot be reached") from exc
 
 
-def _from_client(exc: RedisError) -> LedgerUnavailable:
+def _from_client(exc: RedisError | RedisClusterException) -> LedgerUnavailable:
     # What the server says to a connection that is being made arrives inside a plain ConnectionError.
     chain: list[BaseException] = [exc]
     while (inner := chain[-1].__cause__ or chain[-1].__context__) is not None:
@@ -99,6 +118,8 @@ def _from_client(exc: RedisError) -> LedgerUnavailable:
     for kind, cause, detail in _CAUSES:
         if any(isinstance(link, kind) for link in chain):
             return LedgerUnavailable(cause, detail)
+    if any(_NO_CLUSTER in str(link) for link in chain):
+        return LedgerUnavailable("no-cluster", "the server is no node of a Cluster")
     return LedgerUnavailable("error", type(exc).__name__)
 
 
@@ -111,6 +132,10 @@ def _from_script(word: str, detail: str) -> GatewayError | None:
             return LedgerUnavailable(
                 "layout", f"the event was written in state layout {detail}; upgrade this gateway"
             )
+        case "HEALING":
+            return EventHealing(detail)
+        case "SOUND":
+            return Conflict(f"The event is not lost: it is {detail}. There is nothing to recover.")
         case "GONE":
             return EventGone("the event was deleted")
         case "STATE":
@@ -132,6 +157,11 @@ def _from_reply(exc: ResponseError) -> GatewayError:
     ours = _from_script(word, detail)
     if ours is not None:
         return ours
+    # Their texts are a slot and an address.
+    if isinstance(exc, AskError | TryAgainError):
+        return LedgerUnavailable(*_MOVED)
+    if isinstance(exc, ClusterDownError):
+        return LedgerUnavailable(*_WORDS["CLUSTERDOWN"])
     if word == "WRONGTYPE":
         return StateLost("a key of the event holds a wrong type")
     # redis-py takes the word off the text of those errors that it has a class for.
@@ -139,6 +169,8 @@ def _from_reply(exc: ResponseError) -> GatewayError:
         return LedgerUnavailable(*_WORDS[exc.status_code])
     if any(text in str(exc) for text in _RIGHT_MISSING_IN_SCRIPT):
         return LedgerUnavailable(*_WORDS["NOPERM"])
+    if _WAIT_ON_REPLICA in str(exc):
+        return LedgerUnavailable(*_WORDS["READONLY"])
     # The word stands first, or behind what the server says of the script it happened in.
     for known, (cause, advice) in _WORDS.items():
         if known in str(exc):

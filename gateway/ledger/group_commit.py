@@ -69,6 +69,7 @@ class GroupCommit:
     Args:
         dealer: Deals a batch in one round trip.
         new_batch_id: Makes ids that this process never used before.
+        patience_s: How long a join waits for its position, whatever happens; None for ever.
         on_batch: Told the size of every batch, for metrics.
     """
 
@@ -77,8 +78,11 @@ class GroupCommit:
         dealer: Dealer,
         new_batch_id: Callable[[], str],
         on_batch: Callable[[int], None] = lambda _: None,
+        *,
+        patience_s: float | None = None,
     ) -> None:
         self._dealer = dealer
+        self._patience_s = patience_s
         self._new_batch_id = new_batch_id
         self._on_batch = on_batch
         self._lines: dict[EventId, _Line] = {}
@@ -98,7 +102,11 @@ class GroupCommit:
         line.waiting.append(_Waiter(request, place))
         if line.drain is None:
             line.drain = asyncio.create_task(self._drain(event, line))
-        return await place
+        try:
+            async with asyncio.timeout(self._patience_s):
+                return await place
+        except TimeoutError as exc:
+            raise LedgerUnavailable("timeout", "no position was dealt in time") from exc
 
     async def aclose(self) -> None:
         """Wait until every join that has arrived is answered."""
@@ -176,8 +184,9 @@ def _measure_step(line: _Line, joins: int) -> int:
     if span_s >= 1:
         line.joins_per_s = line.counted / span_s
         line.counted, line.counted_since_s = 0, now_s
-    # Within the first second of a rush the count itself is the best guess there is.
-    pace = max(line.joins_per_s, float(line.counted))
+    # Within the first second of a rush the count itself, and the line behind it, are the best guesses
+    # there are.
+    pace = max(line.joins_per_s, float(line.counted), float(len(line.waiting)))
     return int(min(max(pace * STEP_SECONDS, MIN_STEP), MAX_STEP))
 
 

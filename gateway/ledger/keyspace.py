@@ -18,7 +18,7 @@ def key(event: EventId, name: str) -> str:
 
 
 def event_keys(event: EventId) -> list[str]:
-    """KEYS[1..8] of every script, in the order that the prelude names them."""
+    """KEYS[1..10] of every script, in the order that the prelude names them."""
     return [
         key(event, name)
         for name in (
@@ -30,6 +30,8 @@ def event_keys(event: EventId) -> list[str]:
             "config",
             "ended",
             "extends",
+            "gateways",
+            "healing",
         )
     ]
 
@@ -54,10 +56,19 @@ def handover(event: EventId, code_hash: str) -> str:
     return key(event, f"handover:{code_hash}")
 
 
-def claimed_bit(event: EventId, generation: Generation, position: Position) -> tuple[str, int]:
-    """Return the bitmap that notes whether `position` has had its session, and its bit there."""
-    name = f"claimed:{generation}:{position >> CLAIMED_BITS}"
-    return key(event, name), position & ((1 << CLAIMED_BITS) - 1)
+def evidence(event: EventId) -> str:
+    """What gateways know from tokens alone of an event whose state is lost."""
+    return key(event, "evidence")
+
+
+def claimed_bit(event: EventId, generation: Generation, position: Position) -> tuple[str, int, str]:
+    """Return the bitmap that notes whether `position` has had its session, its bit, and the range."""
+    chunk = str(position >> CLAIMED_BITS)
+    return (
+        key(event, f"claimed:{generation}:{chunk}"),
+        position & ((1 << CLAIMED_BITS) - 1),
+        chunk,
+    )
 
 
 def event_of_channel(channel: str) -> str:

@@ -5,16 +5,24 @@ from dataclasses import fields
 from typing import Any
 
 from gateway.domain.draw import Draw
-from gateway.domain.events import EventPolicy, EventSnapshot, EventState, Release
+from gateway.domain.events import (
+    Durability,
+    EventPolicy,
+    EventSnapshot,
+    EventState,
+    Healed,
+    Release,
+)
 from gateway.domain.holes import Holes
 from gateway.domain.positions import EventId, Generation, Position, ServedUpTo
 from gateway.errors import StateLost
-from gateway.ports import JoinRequest, Place
+from gateway.ports import Evidence, JoinRequest, Place, Recovery
 
 # The scripts reckon in ms; these lengths of the policy are theirs.
 _IN_MS = ("window_s", "session_s", "late_for_s", "extend_s", "finish_grace_s")
 
 _ENTRY_WORDS = 6
+_EVIDENCE_WORDS = 4
 
 
 def policy_to_config(policy: EventPolicy) -> list[str]:
@@ -41,6 +49,8 @@ def policy_from_config(config: Sequence[str]) -> EventPolicy:
         number = int(text)
         if field.type is bool:
             values[field.name] = number != 0
+        elif field.type is Durability:
+            values[field.name] = Durability(number)
         else:
             values[field.name] = number // 1000 if in_ms and number >= 0 else number
     return EventPolicy(**values)
@@ -112,15 +122,51 @@ def parse_snapshot(
             releases=tuple(_release(text) for text in reply[18]),
             ended=_ended(reply[19], int(reply[0]) // 1000, known, generation),
             read_at_s=read_at_s,
+            revision=int(reply[22]),
+            healed=_healed(reply[23]),
         )
     except (ValueError, TypeError, IndexError) as exc:
         raise StateLost("the event's state cannot be read") from exc
+
+
+def parse_evidence(held: Mapping[str, str]) -> list[Evidence]:
+    """Read what gateways told of a lost event; what cannot be read is left out."""
+    told: list[Evidence] = []
+    for gateway, text in held.items():
+        words = text.split(" ")
+        if len(words) != _EVIDENCE_WORDS or not all(w.isascii() and w.isdigit() for w in words):
+            continue
+        generation, issued, served, at_ms = map(int, words)
+        told.append(Evidence(gateway, Generation(generation), issued, ServedUpTo(served), at_ms))
+    return told
+
+
+def recovery_words(recovery: Recovery) -> list[str]:
+    """Return the first arguments of `recover.lua`."""
+    draw = recovery.draw
+    return [
+        str(recovery.generation),
+        str(recovery.issued),
+        str(recovery.goes_on_above),
+        str(recovery.served_up_to),
+        recovery.state.value,
+        "" if draw is None else draw.commitment,
+        "" if draw is None or draw.seed is None else draw.seed,
+        "" if draw is None or draw.count is None else str(draw.count),
+    ]
 
 
 def _draw(commitment: str, seed: str, count: str) -> Draw | None:
     if not commitment:
         return None
     return Draw(commitment, seed or None, int(count) if count else None)
+
+
+def _healed(text: str) -> Healed | None:
+    if not text:
+        return None
+    at_ms, why, known_issued, went_on_above, silent = text.split(" ")
+    return Healed(int(at_ms), why, int(known_issued), int(went_on_above), int(silent))
 
 
 def _release(text: str) -> Release:

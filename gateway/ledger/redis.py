@@ -6,19 +6,19 @@
 
 import asyncio
 import hashlib
+import logging
 import secrets
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.commands.core import AsyncScript
 
 from gateway.domain.draw import SEED_BYTES, commitment_to
-from gateway.domain.events import EventPolicy, EventSnapshot
+from gateway.domain.events import Durability, EventPolicy, EventSnapshot
 from gateway.domain.positions import (
     MAX_POSITION,
     EventId,
@@ -28,17 +28,24 @@ from gateway.domain.positions import (
     Turn,
     is_event_id,
 )
-from gateway.errors import BadInput, LedgerUnavailable, StateLost, UnknownEvent
+from gateway.errors import BadInput, EventHealing, LedgerUnavailable, StateLost, UnknownEvent
 from gateway.ledger import keyspace, records, scripts
+from gateway.ledger.connections import open_connections
+from gateway.ledger.durability import make_durable
 from gateway.ledger.failures import Fenced, translated
+from gateway.ledger.floors import Floors
 from gateway.ledger.group_commit import Dealt, GroupCommit
+from gateway.ledger.sending import CALLS_AT_ONCE, Sender
+from gateway.ledger.server_checks import unsafe_settings
 from gateway.ports import (
     Claimed,
     ClaimOutcome,
+    Evidence,
     Extended,
     ExtendOutcome,
     JoinRequest,
     Place,
+    Recovery,
     Released,
     StateChange,
 )
@@ -49,24 +56,45 @@ RELEASE_RECORD_MS = 7 * 86_400_000
 # A raise that was fenced finds the new server at once; more than a few in a row is an outage.
 RAISE_TRIES = 3
 
-# Calls under way at one time. When a release lets a thousand visitors in, their claims arrive within a
-# second: those beyond this number wait for a connection, within their time limit.
-CALLS_AT_ONCE = 64
+# While an event is being brought back, who has patience looks again this often.
+HEALING_LOOK_S = 0.25
 
-# How long a subscription waits for a message before it looks again.
-LISTEN_S = 30.0
+# Connections held at one time for a write and the wait behind it. Visitors who leave wait for one.
+HELD_AT_ONCE = 32
+
+# A join may need a deal, a raise of the ceiling with its wait, and another deal; each call has its own
+# time limit, and the join as a whole has so many of them.
+JOIN_TIMEOUTS = 3
+
+# The part of the time limit that the server itself waits for its disk or its replicas.
+WAIT_SHARE = 0.8
+
+# After so long a silence a subscription asks for a sign of life: a server that was switched off does not
+# say goodbye.
+LISTEN_S = 5.0
+
+RECOVER_ADVICE = (
+    "restore the ledger's data, start a gateway that knew the event, or: gateway recover EVENT"
+)
+
+logger = logging.getLogger(__name__)
 
 
 class RedisLedger:
     """Implements `gateway.ports.Ledger`.
 
     Args:
-        url: `redis://`, `rediss://` or `unix://`.
+        url: Of one server, of Sentinels or of a Cluster; see urls.py.
         timeout_s: How long one call may take, connecting included.
         on_time: Told the server's clock after each read: Unix ms, and the monotonic instants
             before and after.
         on_call: Told the name of each script call and how it ended, for metrics.
         on_batch: Told the size of every dealt batch.
+        on_ceiling: Awaited whenever a ceiling is to be raised, before positions are dealt from it.
+        floors: What this process knows for certain, where somebody else holds it too.
+        is_gateway: Whether this is one of the gateways, whose floors are waited for after a loss,
+            and which show what they read to visitors; else it is an operator's tool.
+        healing_patience_s: How long a call waits for an event that is being brought back.
     """
 
     def __init__(
@@ -77,70 +105,127 @@ class RedisLedger:
         on_time: Callable[[int, float, float], None] | None = None,
         on_call: Callable[[str, str], None] | None = None,
         on_batch: Callable[[int], None] = lambda _: None,
+        on_ceiling: Callable[[], Awaitable[None]] | None = None,
+        floors: Floors | None = None,
+        is_gateway: bool = False,
+        healing_patience_s: float = 0.0,
     ) -> None:
-        self.redis: Redis = Redis.from_url(
-            url,
-            decode_responses=True,
-            socket_timeout=timeout_s,
-            socket_connect_timeout=timeout_s,
-            # The library would send a command again whose answer was lost: a join would burn a
-            # position. What may be repeated is repeated here, once.
-            retry=Retry(NoBackoff(), 0),
-            # The pool refuses what exceeds it, so it has room for subscriptions beside the calls.
-            max_connections=2 * CALLS_AT_ONCE,
+        # The pool refuses what exceeds it, so it has room for subscriptions beside the calls.
+        self._connections = open_connections(
+            url, timeout_s=timeout_s, max_connections=2 * CALLS_AT_ONCE
         )
-        self._timeout_s = timeout_s
-        self._turnstile = asyncio.Semaphore(CALLS_AT_ONCE)
+        self.redis = self._connections.client
+        self._sender = Sender(timeout_s, on_call)
+        self._holding = asyncio.Semaphore(HELD_AT_ONCE)
         self._on_time = on_time
-        self._on_call = on_call
-        self._gateway = secrets.token_hex(8)
+        self._on_ceiling = on_ceiling
+        self.floors = floors or Floors()
+        self._is_gateway = is_gateway
+        self._patience_s = healing_patience_s
         self._batches = 0
         self._scripts: dict[str, AsyncScript] = {
             name: self.redis.register_script(scripts.source(name)) for name in scripts.NAMES
         }
-        self._commit = GroupCommit(self, self._next_batch_id, on_batch)
+        self._commit = GroupCommit(
+            self, self._next_batch_id, on_batch, patience_s=JOIN_TIMEOUTS * timeout_s
+        )
         # For each event, what the last read answered of ended sessions, and up to which entry. Only a
         # reader that holds exactly this may be told just what came after it.
         self._ended: dict[EventId, tuple[Generation, str, dict[Position, int]]] = {}
+        # What was last shown to visitors: durable in all that it promises. A pause that was shown is
+        # among it, so that its end is a promise again.
+        self._confirmed: dict[EventId, EventSnapshot] = {}
 
     async def aclose(self) -> None:
-        """Answer the joins under way, then close every connection."""
+        """Answer the joins under way, say goodbye, then close every connection."""
         await self._commit.aclose()
-        await self.redis.aclose()
+        if self._is_gateway:
+            await self._say_goodbye()
+        await self._connections.aclose()
 
     async def create(self, event: EventId, policy: EventPolicy, *, opened: bool) -> bool:
         if await self._is_lost(event):
             # A new life of the queue would void every token of the one that was lost.
-            raise StateLost("the event exists, but its state is missing: restore the ledger's data")
+            raise StateLost("state is missing, and the event was there before: " + RECOVER_ADVICE)
         seed = secrets.token_bytes(SEED_BYTES) if policy.draw else b""
         args = ["open" if opened else "scheduled", seed.hex(), commitment_to(seed) if seed else ""]
-        created = await self._run(
-            "create",
-            [*keyspace.event_keys(event), keyspace.batches(event), keyspace.subs(event)],
-            [*args, *records.policy_to_config(policy)],
-            may_repeat=True,
-        )
-        await self._call("index", lambda: self.redis.sadd(keyspace.INDEX, event))
+        async with self._held(event) as connection:
+            await self._check_durability(connection, policy)
+            created = await self._run(
+                "create",
+                [
+                    *keyspace.event_keys(event),
+                    keyspace.batches(event),
+                    keyspace.subs(event),
+                    keyspace.evidence(event),
+                ],
+                ["", "", *args, *records.policy_to_config(policy)],
+                may_repeat=True,
+                on=connection,
+            )
+            await self._wait(connection, policy.durability, policy.replicas)
+        await self._sender.call("index", lambda: self.redis.sadd(keyspace.INDEX, event))
         return bool(created)
 
     async def configure(self, event: EventId, policy: EventPolicy) -> None:
-        await self._run_event("configure", event, [], records.policy_to_config(policy))
+        async with self._held(event) as connection:
+            await self._check_durability(connection, policy)
+            await self._run_event(
+                "configure", event, [], records.policy_to_config(policy), on=connection
+            )
+            await self._wait(connection, policy.durability, policy.replicas)
 
     async def events(self) -> Sequence[EventId]:
-        names = await self._call("index", lambda: self.redis.smembers(keyspace.INDEX), True)
+        names = await self._sender.call(
+            "index", lambda: self.redis.smembers(keyspace.INDEX), may_repeat=True
+        )
         return sorted(EventId(name) for name in names if is_event_id(name))
 
     async def read(self, event: EventId, known: EventSnapshot | None = None) -> EventSnapshot:
+        snapshot = await self._read(event, known)
+        if not self._is_gateway or snapshot.policy.durability is Durability.MEMORY:
+            return snapshot
+        confirmed = self._confirmed.get(event)
+        if not snapshot.promises_more_than(confirmed):
+            self._confirmed[event] = snapshot
+            return snapshot
+        try:
+            snapshot = await self._read_durably(event, snapshot)
+        except EventHealing:
+            raise
+        except LedgerUnavailable as exc:
+            logger.warning(
+                "a change is not shown before it is durable",
+                extra={"event": event, "cause": exc.cause, "detail": exc.detail},
+            )
+            held_back = snapshot.held_back_to(confirmed)
+            if confirmed is not None and confirmed.generation == snapshot.generation:
+                self._confirmed[event] = held_back
+            return held_back
+        self._confirmed[event] = snapshot
+        return snapshot
+
+    async def _read_durably(self, event: EventId, read: EventSnapshot) -> EventSnapshot:
+        """Read again and wait: the script writes the clocks, so what it saw is no younger."""
+        async with self._held(event) as connection:
+            snapshot = await self._read(event, read, on=connection)
+            policy = snapshot.policy
+            await self._wait(connection, policy.durability, policy.replicas)
+        return snapshot
+
+    async def _read(
+        self, event: EventId, known: EventSnapshot | None, on: Redis | None = None
+    ) -> EventSnapshot:
         since = self._ended.get(event)
         if known is None or since is None or since[2] is not known.ended:
             since = None
+        seen = ["-", ""] if since is None else [since[1], str(since[0])]
         before_s = time.monotonic()
-        reply = await self._run_event(
-            "read", event, [], ["-", ""] if since is None else [since[1], str(since[0])]
-        )
+        reply = await self._run_event("read", event, [], [*seen, self.floors.refuted(event)], on=on)
         after_s = time.monotonic()
         snapshot = records.parse_snapshot(event, reply, after_s, known if since else None)
         self._ended[event] = (snapshot.generation, str(reply[20]), snapshot.ended)
+        self.floors.note_read(event, reply, ended_anew=since is None)
         if self._on_time is not None:
             self._on_time(int(reply[0]), before_s, after_s)
         return snapshot
@@ -151,7 +236,7 @@ class RedisLedger:
     async def deal(self, event: EventId, batch_id: str, requests: Sequence[JoinRequest]) -> Dealt:
         """Deal a batch in one round trip; a lost answer is asked for again under the same id."""
         keys = [keyspace.batches(event), keyspace.subs(event)]
-        args = [self._gateway, batch_id, str(len(requests)), str(IDEMPOTENCY_MS)]
+        args = [self.floors.gateway, batch_id, str(len(requests)), str(IDEMPOTENCY_MS)]
         for index, request in enumerate(requests, start=1):
             has_row = request.idempotency_hash is not None
             if not has_row and not request.named and not request.head_start:
@@ -166,16 +251,33 @@ class RedisLedger:
                 "1" if request.named else "0",
             ]
         reply = await self._run_event("deal", event, keys, args)
-        return Dealt(records.parse_places(reply, requests), int(reply[5]), int(reply[6]))
+        issued, ceiling = int(reply[5]), int(reply[6])
+        self.floors.note_dealt(event, Generation(int(reply[0])), issued, ceiling)
+        return Dealt(records.parse_places(reply, requests), issued, ceiling)
 
     async def raise_ceiling(self, event: EventId, step: int) -> int:
         """Raise the ceiling by `step`, as durably as the event asks; return the new ceiling."""
         for _ in range(RAISE_TRIES):
-            proposed, mark = await self._run_event("raise", event, [], [str(step)])
-            try:
-                return int(await self._run_event("commit_ceiling", event, [], [proposed, mark]))
-            except Fenced:
-                continue
+            async with self._held(event) as connection:
+                proposed, mark, durability, replicas = await self._run_event(
+                    "raise", event, [], [str(step)], on=connection
+                )
+                await self._wait(connection, Durability(int(durability)), int(replicas))
+                # Noted before it counts: once it is committed others deal from it, and a floor that
+                # does not have it would let an event go on below what they dealt.
+                self.floors.note_ceiling(event, int(proposed), step)
+                if self._on_ceiling is not None:
+                    await self._on_ceiling()
+                try:
+                    ceiling = int(
+                        await self._run_event(
+                            "commit_ceiling", event, [], [proposed, mark], on=connection
+                        )
+                    )
+                except Fenced:
+                    continue
+            self.floors.note_ceiling(event, ceiling, step)
+            return ceiling
         raise Fenced
 
     async def release(
@@ -192,9 +294,10 @@ class RedisLedger:
             raise BadInput("a release is either by a number of people or to a turn")
         if not 1 <= amount <= MAX_POSITION:
             raise BadInput(f"a release is a whole number from 1 to {MAX_POSITION}")
+        generation = self.floors.get(event).generation
         # Any text may name a request; its hash is a safe key of bounded length.
         record = hashlib.sha256((request_id or "").encode()).hexdigest()
-        reply = await self._run_event(
+        reply = await self._act(
             "release",
             event,
             [keyspace.release_record(event, record)],
@@ -204,10 +307,13 @@ class RedisLedger:
                 "1" if dry_run else "0",
                 "1" if request_id is not None else "0",
                 str(RELEASE_RECORD_MS),
+                record,
             ],
             # Without an id a relative release whose answer was lost must not be sent again.
             may_repeat=request_id is not None or to is not None or dry_run,
         )
+        if not dry_run and self.floors.get(event).generation == generation:
+            self.floors.note_released(event, int(reply[1]))
         return Released(
             before=ServedUpTo(int(reply[0])),
             after=ServedUpTo(int(reply[1])),
@@ -227,7 +333,7 @@ class RedisLedger:
         *,
         only_ask: bool = False,
     ) -> Claimed:
-        bitmap, bit = keyspace.claimed_bit(event, generation, position)
+        bitmap, bit, chunk = keyspace.claimed_bit(event, generation, position)
         outcome, ends_at, fresh = await self._run_event(
             "claim",
             event,
@@ -239,6 +345,7 @@ class RedisLedger:
                 str(joined_active_ms),
                 str(bit),
                 "1" if only_ask else "0",
+                chunk,
             ],
         )
         return Claimed(ClaimOutcome(outcome), int(ends_at), fresh == "1")
@@ -270,7 +377,7 @@ class RedisLedger:
     async def leave(
         self, event: EventId, generation: Generation, position: Position, pass_ends_at: int
     ) -> bool:
-        ended = await self._run_event(
+        ended = await self._act(
             "leave", event, [], [str(generation), str(position), str(pass_ends_at)]
         )
         return bool(ended)
@@ -284,7 +391,7 @@ class RedisLedger:
         releases_only: bool = False,
         for_s: int = 0,
     ) -> None:
-        await self._run_event(
+        await self._act(
             "change_state",
             event,
             [],
@@ -293,11 +400,11 @@ class RedisLedger:
 
     async def put_handover(self, event: EventId, code_hash: str, value: str, life_s: int) -> None:
         name = keyspace.handover(event, code_hash)
-        await self._call("handover", lambda: self.redis.set(name, value, ex=life_s, nx=True))
+        await self._sender.call("handover", lambda: self.redis.set(name, value, ex=life_s, nx=True))
 
     async def take_handover(self, event: EventId, code_hash: str) -> str | None:
         name = keyspace.handover(event, code_hash)
-        value = await self._call("handover", lambda: self.redis.getdel(name))
+        value = await self._sender.call("handover", lambda: self.redis.getdel(name))
         return None if value is None else str(value)
 
     @asynccontextmanager
@@ -305,15 +412,24 @@ class RedisLedger:
         """Subscribe to channels by pattern; yields the name of a channel for each message.
 
         Raises:
-            LedgerUnavailable: The connection was refused or lost.
+            LedgerUnavailable: The connection was refused or lost, or the server fell silent.
         """
-        subscription = self.redis.pubsub(ignore_subscribe_messages=True)
+        with translated():
+            subscription = await self._connections.subscription()
 
         async def channels() -> AsyncIterator[str]:
+            asked = False
             with translated():
                 while True:
-                    message = await subscription.get_message(timeout=LISTEN_S)
-                    if message is not None:
+                    patience_s = self._sender.timeout_s if asked else LISTEN_S
+                    message = await subscription.get_message(timeout=patience_s)
+                    if message is None:
+                        if asked:
+                            raise LedgerUnavailable("timeout", "the subscription fell silent")
+                        await subscription.ping()
+                    asked = message is None
+                    # The answer to a ping is a message too, as is that to the subscription.
+                    if message is not None and message["type"] == "pmessage":
                         yield str(message["channel"])
 
         try:
@@ -329,20 +445,154 @@ class RedisLedger:
         Raises:
             LedgerUnavailable: There was none in time.
         """
-        await self._call("ping", lambda: self.redis.ping(), True)
+        await self._sender.call("ping", lambda: self.redis.ping(), may_repeat=True)
+
+    async def unsafe_settings(self, events: Sequence[EventSnapshot]) -> list[str]:
+        """Return what of the server's settings would lose places of these events, with what to change.
+
+        Raises:
+            LedgerUnavailable: The server did not answer.
+        """
+        async with self._held(events[0].event if events else EventId("any")) as connection:
+            info = await self._sender.call(
+                "info", lambda: connection.info("memory", "persistence"), may_repeat=True
+            )
+        return unsafe_settings(info, events)
+
+    async def present(self, event: EventId) -> bool:
+        """Tell the ledger what this process knows of an event that is lost or doubted.
+
+        Returns:
+            Whether the event goes on; else other gateways are still to be heard.
+
+        Raises:
+            StateLost: The state is missing, and nobody knows enough to bring it back.
+        """
+        answer, silent = await self._run(
+            "present",
+            [*keyspace.event_keys(event), keyspace.evidence(event)],
+            [*self._told(event), self.floors.document(event)],
+            may_repeat=True,
+        )
+        if answer == "waiting":
+            return False
+        if answer == "healed":
+            logger.warning(
+                "an event was brought back", extra={"event": event, "silent_gateways": int(silent)}
+            )
+            await self._sender.call("index", lambda: self.redis.sadd(keyspace.INDEX, event))
+        return True
+
+    async def evidence(self, event: EventId) -> list[Evidence]:
+        """Return what gateways know, from tokens alone, of an event whose state is lost."""
+        name = keyspace.evidence(event)
+        held = await self._sender.call(
+            "evidence", lambda: self.redis.hgetall(name), may_repeat=True
+        )
+        return records.parse_evidence(held)
+
+    async def recover(self, event: EventId, recovery: Recovery) -> None:
+        """Bring a lost event back by an operator's word.
+
+        Raises:
+            Conflict: The event is not lost.
+        """
+        policy = recovery.policy
+        async with self._held(event) as connection:
+            await self._run(
+                "recover",
+                [
+                    *keyspace.event_keys(event),
+                    keyspace.evidence(event),
+                    keyspace.batches(event),
+                    keyspace.subs(event),
+                ],
+                ["", "", *records.recovery_words(recovery), *records.policy_to_config(policy)],
+                may_repeat=True,
+                on=connection,
+            )
+            await self._wait(connection, policy.durability, policy.replicas)
+        await self._sender.call("index", lambda: self.redis.sadd(keyspace.INDEX, event))
 
     async def _is_lost(self, event: EventId) -> bool:
-        known = await self._call(
+        known = await self._sender.call(
             "index", lambda: self.redis.sismember(keyspace.INDEX, event), may_repeat=True
         )
         if not known:
             return False
         state = keyspace.event_keys(event)[0]
-        return not await self._call("index", lambda: self.redis.exists(state), may_repeat=True)
+        return not await self._sender.call(
+            "index", lambda: self.redis.exists(state), may_repeat=True
+        )
+
+    async def _say_goodbye(self) -> None:
+        """Tell the others not to wait for this gateway any more."""
+        for event in self.floors.events():
+            name = keyspace.key(event, "gateways")
+            try:
+                await self._sender.call(
+                    "goodbye", partial(self.redis.hdel, name, self.floors.gateway)
+                )
+            except LedgerUnavailable:
+                return
 
     def _next_batch_id(self) -> str:
         self._batches += 1
-        return f"{self._gateway}-{self._batches}"
+        return f"{self.floors.gateway}-{self._batches}"
+
+    @asynccontextmanager
+    async def _held(self, event: EventId) -> AsyncGenerator[Redis]:
+        """Hold one connection: WAIT and WAITAOF count only what their own has written."""
+        with translated():
+            async with asyncio.timeout(self._sender.timeout_s):
+                await self._holding.acquire()
+        try:
+            with translated():
+                async with self._connections.held(keyspace.event_keys(event)[0]) as connection:
+                    yield connection
+        finally:
+            self._holding.release()
+
+    def _told(self, event: EventId) -> list[str]:
+        """What every script is told first, see prelude.lua."""
+        return [self.floors.brief(event), self.floors.gateway if self._is_gateway else ""]
+
+    async def _act(
+        self,
+        name: str,
+        event: EventId,
+        extra_keys: Sequence[str],
+        args: Sequence[str],
+        *,
+        may_repeat: bool = True,
+    ) -> Any:
+        """Run a script whose answer is a promise: it is given once it is as durable as asked."""
+        async with self._held(event) as connection:
+            reply = await self._run_event(
+                name, event, extra_keys, args, may_repeat=may_repeat, on=connection
+            )
+            config = keyspace.key(event, "config")
+            durability, replicas = await self._sender.call(
+                "policy",
+                lambda: connection.hmget(config, ["durability", "replicas"]),
+            )
+            await self._wait(
+                connection, Durability(int(durability or Durability.FSYNC)), int(replicas or 1)
+            )
+        return reply
+
+    async def _wait(self, connection: Redis, durability: Durability, replicas: int) -> None:
+        if durability is Durability.MEMORY:
+            return
+        timeout_s = self._sender.timeout_s * WAIT_SHARE
+        await self._sender.call(
+            "wait", lambda: make_durable(connection, durability, replicas, timeout_s=timeout_s)
+        )
+
+    async def _check_durability(self, connection: Redis, policy: EventPolicy) -> None:
+        """Refuse a policy that the server cannot keep, before anything is written."""
+        if policy.durability is Durability.FSYNC:
+            await self._wait(connection, policy.durability, policy.replicas)
 
     async def _run_event(
         self,
@@ -352,50 +602,48 @@ class RedisLedger:
         args: Sequence[str],
         *,
         may_repeat: bool = True,
+        on: Redis | None = None,
     ) -> Any:
-        try:
-            return await self._run(
-                name, [*keyspace.event_keys(event), *extra_keys], args, may_repeat=may_repeat
-            )
-        except StateLost:
-            # Missing state of an event that nobody ever created is no loss.
-            known = await self._call(
-                "index", lambda: self.redis.sismember(keyspace.INDEX, event), True
-            )
-            if not known and event not in self._ended:
-                raise UnknownEvent(event) from None
-            raise
+        keys = [*keyspace.event_keys(event), *extra_keys]
+        deadline_s = time.monotonic() + self._patience_s
+        while True:
+            try:
+                return await self._run(
+                    name, keys, [*self._told(event), *args], may_repeat=may_repeat, on=on
+                )
+            except EventHealing:
+                # Nothing was done yet. What we know may be all that is waited for.
+                if await self.present(event):
+                    # Once more; a floor that was raised meanwhile is told with it.
+                    return await self._run(
+                        name, keys, [*self._told(event), *args], may_repeat=may_repeat, on=on
+                    )
+                if time.monotonic() >= deadline_s:
+                    raise
+            except StateLost:
+                # Missing state of an event that nobody ever created is no loss.
+                known = event in self._ended or await self._sender.call(
+                    "index",
+                    lambda: self.redis.sismember(keyspace.INDEX, event),
+                    may_repeat=True,
+                )
+                if not known and not self.floors.knows(event):
+                    raise UnknownEvent(event) from None
+                raise
+            await asyncio.sleep(HEALING_LOOK_S)
 
     async def _run(
-        self, name: str, keys: Sequence[str], args: Sequence[str], *, may_repeat: bool
+        self,
+        name: str,
+        keys: Sequence[str],
+        args: Sequence[str],
+        *,
+        may_repeat: bool,
+        on: Redis | None = None,
     ) -> Any:
         script = self._scripts[name]
-        return await self._call(name, lambda: script(keys=list(keys), args=list(args)), may_repeat)
-
-    async def _call(
-        self, name: str, send: Callable[[], Awaitable[Any]], may_repeat: bool = False
-    ) -> Any:
-        """Send a command within the time limit, once more if the connection was dead.
-
-        A connection that the server closed while it was idle is only noticed by using it, so one
-        repetition is the rule after every restart of the server.
-        """
-        try:
-            return await self._send(name, send)
-        except LedgerUnavailable as exc:
-            if exc.cause != "unreachable" or not may_repeat:
-                raise
-        return await self._send(name, send)
-
-    async def _send(self, name: str, send: Callable[[], Awaitable[Any]]) -> Any:
-        outcome = "ok"
-        try:
-            with translated():
-                async with asyncio.timeout(self._timeout_s), self._turnstile:
-                    return await send()
-        except LedgerUnavailable as exc:
-            outcome = exc.cause
-            raise
-        finally:
-            if self._on_call is not None:
-                self._on_call(name, outcome)
+        return await self._sender.call(
+            name,
+            lambda: script(keys=list(keys), args=list(args), client=on),
+            may_repeat=may_repeat,
+        )

@@ -16,12 +16,17 @@ NAMES: Final = (
     "leave",
     "change_state",
     "read",
+    "present",
+    "recover",
 )
+
+# What more some of them begin with, behind the prelude.
+_SHARED: Final = {"present": ("healing",), "recover": ("healing",)}
 
 
 @cache
 def source(name: str) -> str:
     """Return the whole text of a script, as the server runs it."""
     folder = files("gateway.ledger") / "lua"
-    prelude = (folder / "prelude.lua").read_text("utf-8")
-    return prelude + "\n" + (folder / f"{name}.lua").read_text("utf-8")
+    parts = ("prelude", *_SHARED.get(name, ()), name)
+    return "\n".join((folder / f"{part}.lua").read_text("utf-8") for part in parts)

@@ -7,13 +7,21 @@ a hint to read now, and every event is read at least once a poll interval in any
 import asyncio
 import contextlib
 import logging
+import random
 from collections import defaultdict
 from collections.abc import Callable
 from typing import Protocol
 
 from gateway.domain.events import EventSnapshot
 from gateway.domain.positions import EventId, is_event_id
-from gateway.errors import EventGone, GatewayError, LedgerUnavailable, StateLost, UnknownEvent
+from gateway.errors import (
+    EventGone,
+    EventHealing,
+    GatewayError,
+    LedgerUnavailable,
+    StateLost,
+    UnknownEvent,
+)
 from gateway.ledger import keyspace
 from gateway.ledger.redis import RedisLedger
 
@@ -85,6 +93,7 @@ class LedgerWatcher:
 
     async def read_all(self) -> None:
         try:
+            self._known.update(self._ledger.floors.events())
             self._known.update(await self._ledger.events())
         except StateLost as exc:
             # The list of events is lost, and not the events that are known from it.
@@ -103,18 +112,33 @@ class LedgerWatcher:
     async def _read(self, event: EventId) -> None:
         try:
             self._board.put(await self._ledger.read(event, self._board.get(event)))
+        except EventHealing as exc:
+            # The ledger was told what we know with the read; others are still to be heard.
+            self._board.suspend(event)
+            self._report(exc)
         except StateLost as exc:
             self._board.suspend(event)
             self._report(exc)
+            await self._bring_back(event)
         except (EventGone, UnknownEvent):
             self._board.mark_deleted(event)
         except GatewayError as exc:
             # The last good read stays; it ages, and the decision knows its age.
             self._report(exc)
 
+    async def _bring_back(self, event: EventId) -> None:
+        """Present what we know; should that be enough, the next read finds the event."""
+        try:
+            if await self._ledger.present(event):
+                self._changed.add(event)
+                self._wake.set()
+        except GatewayError as exc:
+            self._report(exc)
+
     async def _poll(self) -> None:
         while not _is_ending():
-            await asyncio.sleep(self._poll_s)
+            # With jitter: gateways that lost the ledger together do not come back to it together.
+            await asyncio.sleep(self._poll_s * random.uniform(0.8, 1.0))  # noqa: S311
             await self.read_all()
 
     async def _follow_changes(self) -> None:

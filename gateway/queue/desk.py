@@ -15,7 +15,7 @@ from gateway.domain.admission import (
 )
 from gateway.domain.carriers import Carried
 from gateway.domain.claims import PassClaims, QueueClaims
-from gateway.domain.events import EventSnapshot
+from gateway.domain.events import EventSnapshot, turn_of
 from gateway.domain.positions import EventId
 from gateway.errors import TokenFault, TokenRejected, UnknownEvent
 from gateway.ports import (
@@ -27,6 +27,7 @@ from gateway.ports import (
     TokenSigner,
     TokenVerifier,
     VoucherReader,
+    Witness,
 )
 from gateway.queue.results import Ticket
 
@@ -38,6 +39,7 @@ class Desk:
         signer: None at an edge that only has public keys: it checks, and issues nothing.
         vouchers: None where no site key is configured.
         guard: None where joins are not limited.
+        witness: Told what genuine tokens prove.
         new_secret: Makes an unguessable string of 128 bits or more in base64url.
     """
 
@@ -54,6 +56,7 @@ class Desk:
         signer: TokenSigner | None = None,
         vouchers: VoucherReader | None = None,
         guard: JoinGuard | None = None,
+        witness: Witness | None = None,
     ) -> None:
         self._ledger = ledger
         self._snapshots = snapshots
@@ -65,20 +68,23 @@ class Desk:
         self._signer = signer
         self._vouchers = vouchers
         self._guard = guard
+        self._witness = witness
 
     @property
     def can_issue(self) -> bool:
         return self._signer is not None
 
     def snapshot(self, event: EventId) -> EventSnapshot | None:
-        """Return what is known of an event; None while the ledger was never read.
+        """Return what is known of an event; None while its state was never read.
 
         Raises:
-            UnknownEvent: The ledger was read, and has no such event.
+            UnknownEvent: The ledger was read, has no such event, and nothing proves that it had.
         """
         snapshot = self._snapshots.get(event)
         if snapshot is None and self._snapshots.complete:
-            raise UnknownEvent(event)
+            proved = self._witness is not None and self._witness.knows(event)
+            if not proved and not self._snapshots.is_lost(event):
+                raise UnknownEvent(event)
         return snapshot
 
     def identify(self, carried: Carried, event: EventId) -> Visitor:
@@ -99,7 +105,42 @@ class Desk:
                     held = claims
                 else:
                     place = claims
+        if self._witness is not None:
+            self._testify(self._witness, event, held, place)
         return Visitor(held=held, place=place, fault=fault)
+
+    def _testify(
+        self,
+        witness: Witness,
+        event: EventId,
+        held: PassClaims | None,
+        place: QueueClaims | None,
+    ) -> None:
+        """Say what genuine tokens prove beyond what was read of the ledger."""
+        snapshot = self._snapshots.get(event)
+        for claims in (held, place):
+            if claims is None:
+                continue
+            if snapshot is None or claims.generation > snapshot.generation:
+                witness.saw_token(event, claims.generation, claims.position)
+            elif claims.generation < snapshot.generation:
+                continue
+            elif claims.position > snapshot.issued:
+                witness.saw_token(event, claims.generation, claims.position)
+            elif snapshot.holes.contain(claims.position):
+                witness.saw_in_hole(event, claims.generation, claims.position)
+        if held is None:
+            return
+        head_start = 0
+        if place is not None and place.position == held.position:
+            head_start = place.head_start
+        elif self._vouchers is not None:
+            # A pass does not say how much of a head start its place had: it proves no turn alone.
+            return
+        draw = None if snapshot is None else snapshot.draw
+        turn = turn_of(held.position, head_start, draw)
+        if turn is not None and (snapshot is None or turn > snapshot.served_up_to):
+            witness.saw_pass(event, held.generation, turn)
 
     def decide(self, event: EventId, visitor: Visitor, *, on_finish_path: bool = False) -> Decision:
         """Decide from memory on a request to a protected path."""

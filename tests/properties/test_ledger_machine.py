@@ -84,7 +84,6 @@ class Model:
     seated_ever: set[int] = field(default_factory=set)
     left: set[int] = field(default_factory=set)
     late: int = 0
-    must_fence: bool = False
 
     @property
     def serves_claims(self) -> bool:
@@ -242,14 +241,12 @@ class LedgerMachine(RuleBasedStateMachine):
         if self.model.state == "closed":
             assert all(isinstance(answer, Conflict) for answer in answers)
             return
-        if self.model.must_fence:
-            self._skip_what_could_have_been_dealt()
         for key, place in zip(hashes, answers, strict=True):
             assert isinstance(place, Place), place
             self._note_place(key, place)
 
     def _skip_what_could_have_been_dealt(self) -> None:
-        """After a restart the first deal leaves a hole: everything up to the ceiling before it."""
+        """After a restart the first call leaves a hole: everything up to the ceiling before it."""
         model = self.model
         holes = self.run(self.gateways[0].read()).holes.ranges
         real = {turn for first, last in holes for turn in range(first, last + 1)}
@@ -261,7 +258,6 @@ class LedgerMachine(RuleBasedStateMachine):
         assert model.issued + len(gap) == max(model.issued, self.could_be_dealt)
         model.empty |= gap
         model.issued += len(gap)
-        model.must_fence = False
 
     def _note_place(self, key: str | None, place: Place) -> None:
         model = self.model
@@ -476,7 +472,7 @@ class LedgerMachine(RuleBasedStateMachine):
         for sale in self.gateways:
             self.run(sale.ledger.redis.connection_pool.disconnect())
         self.seen["restart"] += 1
-        self.model.must_fence = True
+        self._skip_what_could_have_been_dealt()
         if joins:
             self.join([None] * joins)
         if let_in:

@@ -75,10 +75,15 @@ class Operator:
             self.read(event)
 
     def lose(self, event: str) -> None:
-        """Let the event's state vanish, as an accident would."""
-        name = keyspace.key(EventId(event), "state")
-        self.server.command("DEL", name)
-        self.server.command("PUBLISH", f"{name}:changed", "0")
+        """Let the event be in doubt, and a gateway be waited for that never comes."""
+        name = keyspace.key(EventId(event), "healing")
+        in_an_hour_ms = int(self.server.command("TIME")[0]) * 1000 + 3_600_000
+        self.server.command(
+            "HSET", name, "reason", "lost", "issued", 0, "expected", "nobody", "needs_record", 1,
+            "started_at", in_an_hour_ms,
+        )  # fmt: skip
+        changed = keyspace.key(EventId(event), "state") + ":changed"
+        self.server.command("PUBLISH", changed, "0")
 
     def delete(self, event: str) -> None:
         """Leave a tombstone."""

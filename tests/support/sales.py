@@ -4,10 +4,11 @@ import asyncio
 import itertools
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from gateway.domain.events import EventPolicy, EventSnapshot
 from gateway.domain.positions import EventId, Generation, Position, Turn
-from gateway.ledger import keyspace
+from gateway.ledger import keyspace, scripts
 from gateway.ledger.redis import RedisLedger
 from gateway.ports import Claimed, Extended, JoinRequest, Place, Released, StateChange
 from tests.support.servers import RealServer
@@ -129,6 +130,23 @@ class Sale:
 
     def set_field(self, name: str, value: str | int) -> None:
         self.server.command("HSET", self.key("state"), name, value)
+
+    def set_issued(self, issued: int) -> None:
+        """Set the counter as no accident does: in both places that it stands in."""
+        self.server.command("SET", self.key("issued"), issued)
+        self.set_field("issued", issued)
+
+    def set_served(self, served: int) -> None:
+        """Set the pointer as no accident does: in both places that it stands in."""
+        self.server.command("SET", self.key("served"), served)
+        self.set_field("served", served)
+
+    def run_script(self, name: str, *args: str, floor: str = "", gateway: str = "") -> Any:
+        """Run a script by hand, between the steps that the ledger makes of it."""
+        keys = keyspace.event_keys(self.event)
+        return self.server.command(
+            "EVAL", scripts.source(name), len(keys), *keys, floor, gateway, *args
+        )
 
     def clock_ms(self, name: str) -> int:
         """Return `ledger_ms` or `active_ms` as of the last call of a script."""

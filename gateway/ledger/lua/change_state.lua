@@ -1,6 +1,6 @@
 -- Carry out an operator's act: open, pause, resume, close, bypass.
 --
--- KEYS[1..8]  see prelude
+-- KEYS[1..10]  see prelude
 -- ARGV[1]     the act
 -- ARGV[2]     message for the waiting page
 -- ARGV[3]     1 when a pause stops releases only, and claims go on

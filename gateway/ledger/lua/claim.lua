@@ -1,10 +1,11 @@
 -- Exchange a turn that has come for a session, once; repeating it finds the same session.
 --
--- KEYS[1..8]  see prelude
--- KEYS[9]     claimed  bitmap: which positions of this range have had their session
+-- KEYS[1..10]  see prelude
+-- KEYS[11]    claimed  bitmap: which positions of this range have had their session
 -- ARGV[1]     generation, ARGV[2] position, ARGV[3] turn, ARGV[4] clk of the token
--- ARGV[5]     the position's bit in KEYS[9]
+-- ARGV[5]     the position's bit in KEYS[11]
 -- ARGV[6]     1 to only ask: nothing is opened, and `claimable` takes the place of a new `seated`
+-- ARGV[7]     the name of the range of KEYS[11]
 --
 -- Returns strings: an outcome (seated, claimable, not-yet, full, ended, missed, closed), the session's end in
 -- Unix seconds, 1 when this call opened it.
@@ -25,7 +26,11 @@ if session then
     save(e)
     return {'seated', int(wall_s(e, tonumber(session))), '0'}
 end
-if redis.call('GETBIT', KEYS[9], ARGV[5]) == 1 then
+if is_missing_range(e, ARGV[7], KEYS[11]) then
+    save(e)
+    return fail('LOST', 'claimed')
+end
+if redis.call('GETBIT', KEYS[11], ARGV[5]) == 1 then
     save(e)
     return {'ended', '0', '0'}
 end
@@ -67,7 +72,8 @@ end
 
 local end_ms = e.ledger_ms + e.session_ms
 redis.call('ZADD', KEYS[5], int(end_ms), position)
-redis.call('SETBIT', KEYS[9], ARGV[5], 1)
+redis.call('SETBIT', KEYS[11], ARGV[5], 1)
+note_range(e, ARGV[7])
 e.claims = e.claims + 1
 if late then
     e.late = e.late + 1

@@ -1,6 +1,6 @@
 -- Change an event's policy; what is not named stays.
 --
--- KEYS[1..8]  see prelude
+-- KEYS[1..10]  see prelude
 -- ARGV        name, value, name, value …
 --
 -- Returns 1. Repeating it changes nothing.

@@ -1,9 +1,9 @@
 -- Deal positions to a group of joins, in their order, below the ceiling.
 --
--- KEYS[1..8]   see prelude
--- KEYS[9]      batches  hash  gateway -> its last batch, so that a retry gets the same positions
--- KEYS[10]     subs     hash  visitor -> place, where the event gives one position a visitor
--- KEYS[11...]  idempotency rows of those joins that carry a key, in order
+-- KEYS[1..10]  see prelude
+-- KEYS[11]     batches  hash  gateway -> its last batch, so that a retry gets the same positions
+-- KEYS[12]     subs     hash  visitor -> place, where the event gives one position a visitor
+-- KEYS[13...]  idempotency rows of those joins that carry a key, in order
 -- ARGV[1]      gateway id
 -- ARGV[2]      batch id; the same id again returns the same answer
 -- ARGV[3]      number of joins n >= 1
@@ -24,7 +24,16 @@ if e.state == 'closed' then
     return fail('STATE', e.state)
 end
 local gateway, batch, n = ARGV[1], ARGV[2], tonumber(ARGV[3])
-local last = redis.call('HGET', KEYS[9], gateway)
+-- A table of a wrong type keeps nothing, and begins anew.
+local function read_table(key, name)
+    local held, is_unreadable = read_beside('HGET', key, name)
+    if is_unreadable then
+        redis.call('DEL', key)
+    end
+    return held
+end
+
+local last = read_table(KEYS[11], gateway)
 if last then
     local words = {}
     for word in string.gmatch(last, '%S+') do
@@ -40,10 +49,10 @@ if last then
 end
 
 tick(e)
-fence(e)
+register_gateway()
 
 local special = {}
-local row = 11
+local row = 13
 for i = 5, #ARGV, 5 do
     local join = {visitor = ARGV[i + 1], head_start = tonumber(ARGV[i + 2]), named = ARGV[i + 4] == '1'}
     if ARGV[i + 3] == '1' then
@@ -55,9 +64,9 @@ end
 
 -- A place as the rows keep it: generation position clk head-start visitor.
 local function recall(join)
-    local text = join.row and redis.call('GET', join.row)
+    local text = join.row and read_beside('GET', join.row)
     if not text and e.one_place_per_sub and join.named then
-        text = redis.call('HGET', KEYS[10], join.visitor)
+        text = read_table(KEYS[12], join.visitor)
     end
     if not text then
         return nil
@@ -88,7 +97,7 @@ for index = 1, n do
         e.issued = e.issued + 1
         if join then
             -- Before the rows that name it: should one of them fail, the position is burned.
-            redis.call('SET', KEYS[2], int(e.issued))
+            set_issued(e, e.issued)
             -- An invitation gives a turn that is still to come, never one that has passed.
             local head_start = math.max(0, math.min(join.head_start, e.issued - e.served - 1))
             for _, value in ipairs({int(index), int(e.issued), int(e.active_ms), int(head_start), '0',
@@ -101,33 +110,29 @@ for index = 1, n do
                 redis.call('SET', join.row, place, 'PX', ARGV[4])
             end
             if e.one_place_per_sub and join.named then
-                redis.call('HSET', KEYS[10], join.visitor, place)
+                redis.call('HSET', KEYS[12], join.visitor, place)
             end
         end
     end
     granted = index
 end
-redis.call('SET', KEYS[2], int(e.issued))
+set_issued(e, e.issued)
 
 local reply = {int(e.generation), int(first), int(granted), int(e.active_ms), int(e.served),
     int(e.issued), int(e.ceiling)}
 for _, value in ipairs(entries) do
     reply[#reply + 1] = value
 end
-redis.call('HSET', KEYS[9], gateway, batch .. ' ' .. int(now) .. ' ' .. table.concat(reply, ' '))
-if redis.call('HLEN', KEYS[9]) > 256 then
+redis.call('HSET', KEYS[11], gateway, batch .. ' ' .. int(now) .. ' ' .. table.concat(reply, ' '))
+if redis.call('HLEN', KEYS[11]) > 256 then
     -- Gateways that have not dealt for an hour will not retry any more.
-    local batches = redis.call('HGETALL', KEYS[9])
+    local batches = redis.call('HGETALL', KEYS[11])
     for i = 1, #batches, 2 do
         local at = string.match(batches[i + 1], '^%S+ (%d+)')
         if not at or tonumber(at) < now - 3600000 then
-            redis.call('HDEL', KEYS[9], batches[i])
+            redis.call('HDEL', KEYS[11], batches[i])
         end
     end
-end
-if e.fenced then
-    -- Watchers learn of the hole at once: until then everyone would be told of people in it.
-    announce(e)
 end
 save(e)
 return reply

@@ -1,6 +1,6 @@
 -- Lengthen a session that still runs.
 --
--- KEYS[1..8]  see prelude
+-- KEYS[1..10]  see prelude
 -- ARGV[1]     generation, ARGV[2] position
 -- ARGV[3]     ms from now until the new end, or '' for the event's own length
 -- ARGV[4]     1 when the visitor asks: then the event's bounds count

@@ -1,6 +1,6 @@
 -- End a session early: its capacity is free at once, and its pass is turned away.
 --
--- KEYS[1..8]  see prelude
+-- KEYS[1..10]  see prelude
 -- ARGV[1]     generation, ARGV[2] position
 -- ARGV[3]     Unix seconds until which a pass of this position could be shown
 --
@@ -24,6 +24,7 @@ local until_s = math.max(wall_s(e, tonumber(session)), tonumber(ARGV[3]))
     + math.ceil(e.finish_grace_ms / 1000) + 1
 redis.call('HDEL', KEYS[8], position)
 redis.call('XADD', KEYS[7], '*', 'position', position, 'until', int(until_s))
+e.ended_until = math.max(e.ended_until, until_s)
 redis.call('XTRIM', KEYS[7], 'MINID', '~',
     int(now - PASS_LIFE_MS - e.session_ms - e.finish_grace_ms))
 e.active = e.active - 1

@@ -8,22 +8,32 @@
 -- KEYS[6]  config     hash    the event's policy, lengths in ms
 -- KEYS[7]  ended      stream  positions whose session was ended early
 -- KEYS[8]  extends    hash    position -> how often its visitor lengthened the session
+-- KEYS[9]  gateways   hash    gateway -> when it last read or dealt, ms
+-- KEYS[10] healing    hash    only while what every gateway knows is being gathered
+-- ARGV[1]  floor      what the caller knows: "generation:issued:served", or ''
+-- ARGV[2]  gateway    the caller's id, or '' where it is no gateway
+--                     Both are taken off ARGV here: the scripts count their own from 1.
 --
 -- Two clocks run here, both in ms and in clamped steps, so that an outage or a jump of the server's
 -- clock ends nobody's session and nobody's window:
 --   ledger_ms  runs always; sessions end on it
 --   active_ms  runs while claims can be served; windows end on it
 --
--- Errors begin with a word that the adapter knows: LOST, LAYOUT, GONE, STATE, GENERATION, CONFLICT,
--- FENCED, INPUT. After one, nothing but the clocks was changed.
+-- Errors begin with a word that the adapter knows: LOST, HEALING, LAYOUT, GONE, STATE, GENERATION,
+-- CONFLICT, FENCED. After one, nothing but the clocks was changed.
 
-local LAYOUT = 1
+local LAYOUT = 2
 local MAX_STEP_MS = 5000
 local COALESCE_MS = 1000
 local RATE_HISTORY_MS = 600000
 local MAX_HOLES = 64
 local MAX_POSITION = 9007199254740991 -- 2^53 - 1: a double tells no neighbours apart above it
 local PASS_LIFE_MS = 86400000 -- the longest that an extension by the backend may make a session
+local KNOWN_FOR_MS = 10000 -- a gateway that has not read for so long, when the others have, is gone
+local MAX_ACTS = 16
+
+local FLOOR = table.remove(ARGV, 1)
+local GATEWAY = table.remove(ARGV, 1)
 
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
@@ -45,11 +55,23 @@ local function fail(word, detail)
     return redis.error_reply(word .. ' ' .. (detail or ''))
 end
 
+-- Read a key beside the event's own, or nil, true where it has a wrong type: that must stop nobody.
+local function read_beside(...)
+    local held = redis.pcall(...)
+    if type(held) ~= 'table' then
+        return held
+    end
+    if string.find(held.err, 'WRONGTYPE', 1, true) then
+        return nil, true
+    end
+    return redis.call(...)
+end
+
 local function current_mark()
     -- run_id changes at every start, the replication id at every promotion (also A -> B -> A).
-    local run = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')
-    local replication = string.match(redis.call('INFO', 'replication'), 'master_replid:(%w+)')
-    return (run or '') .. ':' .. (replication or '')
+    local info = redis.call('INFO', 'server', 'replication')
+    return (string.match(info, 'run_id:(%w+)') or '') .. ':'
+        .. (string.match(info, 'master_replid:(%w+)') or '')
 end
 
 local function parse_holes(text)
@@ -99,16 +121,74 @@ end
 
 local STATES = {scheduled = true, open = true, paused = true, closed = true, bypass = true}
 
--- Load the event. Returns it, or nil and the error to return. Missing or unreadable is lost, not zero.
-local function load_event()
-    local names = {'layout', 'generation', 'state', 'mark', 'ceiling', 'next', 'active_ms', 'ledger_ms',
-        'ticked_at', 'running', 'windows_ended_to', 'holes', 'message', 'claims_frozen', 'draw_hash',
-        'draw_seed', 'draw_count', 'claims', 'updated_at', 'late', 'active',
-        'bypass_until', 'bypass_from'} -- the last two only once there was a bypass
-    local s = {}
+-- Return the ids of the gateways that were there together with the latest, parted by spaces.
+local function known_gateways()
+    local seen = redis.call('HGETALL', KEYS[9])
+    local latest, known = 0, {}
+    for i = 2, #seen, 2 do
+        latest = math.max(latest, tonumber(seen[i]) or 0)
+    end
+    for i = 1, #seen, 2 do
+        if (tonumber(seen[i + 1]) or 0) >= latest - KNOWN_FOR_MS then
+            known[#known + 1] = seen[i]
+        end
+    end
+    return table.concat(known, ' ')
+end
+
+-- Begin to gather what the gateways know: until all have told it, or have had the time to, nothing that
+-- could be wrong is decided.
+local function begin_healing(reason, issued)
+    redis.call('HSET', KEYS[10], 'reason', reason, 'started_at', int(now), 'issued', int(issued),
+        'expected', known_gateways())
+    redis.call('PUBLISH', KEYS[1] .. ':changed', '0')
+end
+
+-- Say why the state cannot be relied on before the gateways were heard, or nil.
+local function doubt(e)
+    local generation, issued, served = string.match(FLOOR, '^(%d+):(%d+):(%d+)$')
+    generation = tonumber(generation or '0')
+    if generation > e.generation then
+        return 'older-generation'
+    end
+    if e.mark ~= current_mark() then
+        -- Restarted, restored or promoted: it may lack what it once had answered.
+        return 'server-changed'
+    end
+    if generation == e.generation
+        and (tonumber(issued) > e.issued or tonumber(served) > e.served) then
+        return 'behind'
+    end
+    return nil
+end
+
+-- The names of the state's fields. Those in the second list are there only after a first bypass.
+local FIELDS = {'layout', 'generation', 'state', 'mark', 'ceiling', 'next', 'active_ms', 'ledger_ms',
+    'ticked_at', 'running', 'windows_ended_to', 'holes', 'message', 'claims_frozen', 'draw_hash',
+    'draw_seed', 'draw_count', 'claims', 'updated_at', 'late', 'active', 'issued', 'served',
+    'revision', 'acts', 'claimed', 'ended_until', 'healed'}
+local BYPASS_FIELDS = {'bypass_until', 'bypass_from'}
+local NUMBERS = {'generation', 'ceiling', 'next', 'active_ms', 'ledger_ms', 'ticked_at',
+    'windows_ended_to', 'claims', 'updated_at', 'late', 'active', 'issued', 'served', 'revision',
+    'ended_until'}
+
+local function raw_state()
+    local names, s = {}, {}
+    for _, list in ipairs({FIELDS, BYPASS_FIELDS}) do
+        for _, name in ipairs(list) do
+            names[#names + 1] = name
+        end
+    end
     for i, value in ipairs(redis.call('HMGET', KEYS[1], unpack(names))) do
         s[names[i]] = value
     end
+    return s
+end
+
+-- Load the event. Returns it, or nil and the error to return. Missing or unreadable is lost, not zero;
+-- and what is there is not relied on while there is a doubt, unless the caller takes it `as_it_is`.
+local function load_event(as_it_is)
+    local s = raw_state()
     if not s.layout then
         return nil, fail('LOST', 'state')
     end
@@ -118,40 +198,49 @@ local function load_event()
     if s.state == 'deleted' then
         return nil, fail('GONE', 'deleted')
     end
-    for i = 1, #names - 2 do
-        if not s[names[i]] then
-            return nil, fail('LOST', names[i])
+    for _, name in ipairs(FIELDS) do
+        if not s[name] then
+            return nil, fail('LOST', name)
         end
     end
     local e = {
-        generation = whole(s.generation), state = STATES[s.state] and s.state, mark = s.mark,
-        ceiling = whole(s.ceiling), next = whole(s.next), active_ms = whole(s.active_ms),
-        ledger_ms = whole(s.ledger_ms), ticked_at = whole(s.ticked_at), running = s.running == '1',
-        windows_ended_to = whole(s.windows_ended_to), holes = parse_holes(s.holes),
-        message = s.message, claims_frozen = s.claims_frozen ~= '0',
+        state = STATES[s.state] and s.state, mark = s.mark, running = s.running == '1',
+        holes = parse_holes(s.holes), message = s.message, claims_frozen = s.claims_frozen ~= '0',
         bypass_until = whole(s.bypass_until), bypass_from = s.bypass_from, draw_hash = s.draw_hash,
-        draw_seed = s.draw_seed, draw_count = s.draw_count, claims = whole(s.claims),
-        updated_at = whole(s.updated_at), late = whole(s.late), active = whole(s.active),
-        issued = whole(redis.call('GET', KEYS[2])), served = whole(redis.call('GET', KEYS[3])),
+        draw_seed = s.draw_seed, draw_count = s.draw_count, acts = s.acts, claimed = s.claimed,
+        healed = s.healed,
     }
-    for _, name in ipairs({'generation', 'state', 'ceiling', 'next', 'active_ms', 'ledger_ms',
-        'ticked_at', 'windows_ended_to', 'issued', 'served', 'claims', 'updated_at', 'late',
-        'active'}) do
+    for _, name in ipairs(NUMBERS) do
+        e[name] = whole(s[name])
         if not e[name] then
             return nil, fail('LOST', name)
         end
     end
+    if not e.state then
+        return nil, fail('LOST', 'state')
+    end
     if e.state == 'bypass' and not (e.bypass_until and STATES[e.bypass_from]) then
         return nil, fail('LOST', 'bypass')
     end
+    -- Each number stands in two places, so that one which another hand has set is found out.
+    if whole(redis.call('GET', KEYS[2])) ~= e.issued then
+        return nil, fail('LOST', 'issued')
+    end
+    if whole(redis.call('GET', KEYS[3])) ~= e.served then
+        return nil, fail('LOST', 'served')
+    end
     -- A set that is gone looks like an empty one. Sessions read as none would fill the backend twice;
-    -- without the releases every window would begin anew. (Nothing rolls a script back that fails in the
-    -- middle, so what is taken out of a set is written down first: there may be more, never fewer.)
+    -- without the releases every window would begin anew; without the ended sessions their passes
+    -- would be good again. (Nothing rolls a script back that fails in the middle, so what is taken out
+    -- of a set is written down first: there may be more, never fewer.)
     if redis.call('ZCARD', KEYS[5]) < e.active then
         return nil, fail('LOST', 'sessions')
     end
     if e.served > e.windows_ended_to and redis.call('ZCARD', KEYS[4]) == 0 then
         return nil, fail('LOST', 'releases')
+    end
+    if e.ended_until > now / 1000 and redis.call('EXISTS', KEYS[7]) == 0 then
+        return nil, fail('LOST', 'ended')
     end
     local c = redis.call('HMGET', KEYS[6], 'window_ms', 'session_ms', 'max_sessions', 'headroom',
         'late_for_ms', 'extend_times', 'extend_ms', 'finish_grace_ms', 'one_place_per_sub')
@@ -163,6 +252,16 @@ local function load_event()
         'extend_times', 'extend_ms', 'finish_grace_ms'}) do
         if not e[name] then
             return nil, fail('LOST', 'config ' .. name)
+        end
+    end
+    if not as_it_is then
+        local healing = redis.call('EXISTS', KEYS[10]) == 1
+        local why = healing and 'under way' or doubt(e)
+        if why then
+            if not healing then
+                begin_healing(why, e.issued)
+            end
+            return nil, fail('HEALING', why)
         end
     end
     return e
@@ -219,29 +318,80 @@ local function save(e)
         'ticked_at', int(e.ticked_at), 'running', e.running and '1' or '0',
         'windows_ended_to', int(e.windows_ended_to), 'holes', format_holes(e.holes),
         'claims', int(e.claims), 'active', int(e.active), 'late', int(e.late),
-        'updated_at', int(e.updated_at))
+        'updated_at', int(e.updated_at), 'revision', int(e.revision), 'acts', e.acts,
+        'claimed', e.claimed, 'ended_until', int(e.ended_until))
 end
 
--- A restarted, restored or promoted server starts above everything that could have been dealt.
-local function fence(e)
-    local mark = current_mark()
-    if mark == e.mark then
+-- A number is kept twice; both places in one step, the counter before anything that names it. Nothing
+-- rolls a script back that fails in the middle: should a right be missing, it fails before the first.
+local function set_number(e, name, key, number)
+    e[name] = number
+    redis.call('HSET', KEYS[1], 'ticked_at', int(e.ticked_at))
+    redis.call('SET', key, int(number))
+    redis.call('HSET', KEYS[1], name, int(number))
+end
+
+local function set_issued(e, issued)
+    set_number(e, 'issued', KEYS[2], issued)
+end
+
+local function set_served(e, served)
+    set_number(e, 'served', KEYS[3], served)
+end
+
+local function register_gateway()
+    if GATEWAY == '' then
         return
     end
-    local top = math.max(e.issued, e.ceiling, e.next)
-    if top > e.issued then
-        add_hole(e, e.issued + 1, top)
-        e.issued = top
-        redis.call('SET', KEYS[2], int(top))
+    if redis.call('HSET', KEYS[9], GATEWAY, int(now)) == 1 then
+        -- The others learn at once for whom they would have to wait.
+        redis.call('PUBLISH', KEYS[1] .. ':changed', '0')
     end
-    e.ceiling, e.next, e.mark = top, top, mark
-    e.fenced = true
+    if redis.call('HLEN', KEYS[9]) > 256 then
+        local seen = redis.call('HGETALL', KEYS[9])
+        for i = 1, #seen, 2 do
+            if (tonumber(seen[i + 1]) or 0) < now - 3600000 then
+                redis.call('HDEL', KEYS[9], seen[i])
+            end
+        end
+    end
+end
+
+-- The bitmaps of used positions by their ranges: one that is gone must not read as "nobody was in".
+local function is_missing_range(e, name, bitmap)
+    return string.find(' ' .. e.claimed .. ' ', ' ' .. name .. ' ', 1, true) ~= nil
+        and redis.call('TYPE', bitmap).ok ~= 'string'
+end
+
+local function note_range(e, name)
+    if not string.find(' ' .. e.claimed .. ' ', ' ' .. name .. ' ', 1, true) then
+        e.claimed = e.claimed == '' and name or (e.claimed .. ' ' .. name)
+    end
+end
+
+local function bitmap_of(e, name)
+    return (string.gsub(KEYS[1], 'state$', 'claimed:' .. int(e.generation) .. ':' .. name))
 end
 
 -- Tell every watcher that there is something to read. The key is the truth; this is a hint.
 local function announce(e)
     e.updated_at = now
+    e.revision = e.revision + 1
     redis.call('PUBLISH', KEYS[1] .. ':changed', int(e.generation))
+end
+
+-- A token was shown of a position that was taken for empty: those up to it belong to somebody.
+local function refute_hole(e, position)
+    for i, hole in ipairs(e.holes) do
+        if hole[1] <= position and position <= hole[2] then
+            hole[1] = position + 1
+            if hole[1] > hole[2] then
+                table.remove(e.holes, i)
+            end
+            announce(e)
+            return
+        end
+    end
 end
 
 -- Unix seconds at which a session ends that ends at `end_ms` of the ledger clock.

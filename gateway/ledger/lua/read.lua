@@ -1,17 +1,32 @@
 -- Read the event as of now; every gateway does so once a second, which also keeps the clocks running.
 --
--- KEYS[1..8]  see prelude
+-- KEYS[1..10] see prelude
 -- ARGV[1]     id of the last ended session that the caller knows, or '-'
 -- ARGV[2]     generation that the caller knows, or ''
+-- ARGV[3]     positions that a genuine token was shown of, inside what counted as a hole: p,p,…
 --
 -- Returns a list: scalars as strings, then the policy (flat), the releases, the ended sessions
--- (position, until, …), the id of the newest of them, and the end of a bypass under way.
+-- (position, until, …), the id of the newest of them, the end of a bypass under way, and what else a
+-- gateway must know to bring the event back should it be lost (flat).
 
 local e, err = load_event()
 if err then
     return err
 end
+for name in string.gmatch(e.claimed, '%S+') do
+    if is_missing_range(e, name, bitmap_of(e, name)) then
+        return fail('LOST', 'claimed')
+    end
+end
+local extends = redis.call('TYPE', KEYS[8]).ok
+if extends ~= 'hash' and extends ~= 'none' then
+    return fail('LOST', 'extends')
+end
 tick(e)
+register_gateway()
+for position in string.gmatch(ARGV[3], '%d+') do
+    refute_hole(e, tonumber(position))
+end
 save(e)
 local since = (ARGV[1] ~= '-' and ARGV[2] == int(e.generation)) and '(' .. ARGV[1] or '-'
 local ended, newest = {}, since == '-' and '-' or ARGV[1]
@@ -20,6 +35,7 @@ for _, entry in ipairs(redis.call('XRANGE', KEYS[7], since, '+')) do
     ended[#ended + 1] = entry[2][2]
     ended[#ended + 1] = entry[2][4]
 end
+local is_bypass = e.state == 'bypass'
 return {
     int(now), int(e.generation), e.state, int(e.issued), int(e.served), int(e.ceiling),
     int(e.active_ms), int(e.active), int(e.claims), int(e.late), int(e.updated_at), e.message,
@@ -30,5 +46,13 @@ return {
     redis.call('ZRANGE', KEYS[4], -128, -1),
     ended, newest,
     -- When the bypass under way ends, Unix ms: a gateway that cannot read any more must know.
-    e.state == 'bypass' and int(now + math.max(e.bypass_until - e.ledger_ms, 0)) or '',
+    is_bypass and int(now + math.max(e.bypass_until - e.ledger_ms, 0)) or '',
+    int(e.revision),
+    e.healed,
+    {
+        'draw_seed', e.draw_seed, 'acts', e.acts, 'claimed', e.claimed,
+        'ledger_ms', int(e.ledger_ms), 'windows_ended_to', int(e.windows_ended_to),
+        'bypass_left_ms', is_bypass and int(math.max(e.bypass_until - e.ledger_ms, 0)) or '',
+        'bypass_from', is_bypass and e.bypass_from or '', 'gateways', known_gateways(),
+    },
 }

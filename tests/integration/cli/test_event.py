@@ -23,6 +23,7 @@ STATUS_FIELDS = {
     "ceiling",
     "claims_frozen",
     "updated_at",
+    "healed",
     "draw",
     "policy",
 }
@@ -54,6 +55,8 @@ def test_a_new_event_is_scheduled_and_holds_the_rules_of_its_flags(operator: Ope
         "one_place_per_sub": True,
         "voucher_required": True,
         "draw": True,
+        "durability": "fsync",
+        "replicas": 1,
     }
 
 

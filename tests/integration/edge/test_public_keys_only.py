@@ -77,6 +77,7 @@ def calls(stage: Stage) -> int:
 
 def test_it_tells_an_app_to_claim_first(issuer: Stage, checking: Stage) -> None:
     place = issuer.served().place
+    checking.settle()
     assert checking.visitor().get("/book", {"queue-token": place}).verdict == CLAIM_FIRST
     held = issuer.visitor().call("claim", {"queue-token": place}).json()["pass"]
     assert checking.visitor().get("/book", {"queue-token": held}).status == 200
@@ -84,6 +85,7 @@ def test_it_tells_an_app_to_claim_first(issuer: Stage, checking: Stage) -> None:
 
 def test_it_sends_a_browser_to_the_waiting_page(issuer: Stage, checking: Stage) -> None:
     place = issuer.served().place
+    checking.settle()
     cookie = {"cookie": f"queue-sale={place}"}
     assert checking.told_to_wait(checking.visitor().navigate("/book", cookie))
 

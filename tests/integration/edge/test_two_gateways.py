@@ -23,7 +23,9 @@ def processes(
 ) -> Iterator[list[GatewayProcess]]:
     """Two gateways, each in a process of its own, with the settings that are the default."""
     valkey.reset()
-    config = short_folder / "two-gateways.toml"
+    folder = short_folder / "two-gateways"
+    folder.mkdir()
+    config = folder / "gateway.toml"
     tables = {f"events.{name}": event_table(f"{name}.example") for name in EVENTS}
     write_settings(config, {**common_tables, **tables})
     started = [GatewayProcess(config) for _ in range(2)]

@@ -117,7 +117,7 @@ async def test_a_session_is_found_after_its_window_is_over(open_sale: OpenSale) 
 )
 async def test_positions_far_apart_are_told_apart(sale: Sale, position: int) -> None:
     # The low 16 bits choose a bit, the others a bitmap; both ends of each must not run together.
-    sale.server.command("SET", sale.key("issued"), 2**53 - 1)
+    sale.set_issued(2**53 - 1)
     await sale.release(to=2**53 - 1)
     assert (await sale.claim(position)).fresh
     for other in {position ^ 1, position ^ 2**16, position ^ 2**15} - {0}:
@@ -127,7 +127,7 @@ async def test_positions_far_apart_are_told_apart(sale: Sale, position: int) -> 
 
 
 async def test_one_bitmap_stays_small_however_far_the_position(sale: Sale) -> None:
-    sale.server.command("SET", sale.key("issued"), 2**41)
+    sale.set_issued(2**41)
     await sale.release(to=2**41)
     await sale.claim(2**40 + 2**16 - 1)
     (bitmap,) = [name for name in sale.all_keys() if ":claimed:" in name]
@@ -423,6 +423,6 @@ async def test_in_a_bypass_who_has_a_turn_may_claim_it(sale: Sale) -> None:
 async def test_before_the_opening_nobody_has_a_turn(open_sale: OpenSale) -> None:
     sale = await open_sale(opened=False)
     await sale.join()
-    sale.server.command("SET", sale.key("served"), 5)
+    sale.set_served(5)
     sale.set_field("windows_ended_to", 5)
     assert await outcome(sale, 1) == "not-yet"

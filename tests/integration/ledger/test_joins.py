@@ -203,7 +203,7 @@ async def test_a_place_dealt_far_up_is_dealt_exactly(sale: Sale) -> None:
     far = 2**53 - 1000
     for name in ("ceiling", "next"):
         sale.set_field(name, far)
-    sale.server.command("SET", sale.key("issued"), far)
+    sale.set_issued(far)
     places = await asyncio.gather(*(sale.join(key=f"{i:064x}") for i in range(3)))
     assert [p.position for p in places] == [far + 1, far + 2, far + 3]
 

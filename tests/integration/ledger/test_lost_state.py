@@ -1,6 +1,7 @@
 """Lost is not zero: what is missing or unreadable is said to be so, and nothing goes on from it."""
 
 import asyncio
+import hashlib
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -11,7 +12,7 @@ from gateway.errors import LedgerUnavailable, StateLost, UnknownEvent
 from gateway.ledger import keyspace
 from gateway.ledger.redis import RedisLedger
 from gateway.ports import StateChange
-from tests.integration.ledger.conftest import NewLedger
+from tests.integration.ledger.conftest import NewLedger, OpenSale
 from tests.support.sales import TICKS, Sale
 
 pytestmark = [
@@ -56,6 +57,14 @@ NEEDED_FIELDS = [
     "claims",
     "late",
     "updated_at",
+    "active",
+    "issued",
+    "served",
+    "revision",
+    "acts",
+    "claimed",
+    "ended_until",
+    "healed",
 ]
 NEEDED_POLICY = [
     "window_ms",
@@ -112,8 +121,9 @@ def wrong_type(sale: Sale, name: str) -> None:
     [
         ("ended", ASKS["read"]),
         ("ended", ASKS["leave"]),
+        ("extends", ASKS["read"]),
         ("extends", lambda sale: sale.extend(2)),
-        ("batches", ASKS["join"]),
+        ("claimed", ASKS["read"]),
         ("claimed", lambda sale: sale.claim(4)),
     ],
 )
@@ -128,6 +138,27 @@ async def test_a_side_table_of_a_wrong_type_is_lost_to_who_needs_it(
     with pytest.raises(StateLost):
         await ask(sale)
     assert sale.contents(but=TICKS) == before
+
+
+async def test_what_only_keeps_retries_alike_stops_nobody_when_it_has_a_wrong_type(
+    open_sale: OpenSale,
+) -> None:
+    sale = await open_sale(one_place_per_sub=1)
+    await lived_in(sale)
+    key = "ab" * 32
+    wrong_type(sale, "batches")
+    wrong_type(sale, "subs")
+    wrong_type(sale, f"join:{key}")
+    first = await sale.join("ada", key=key, named=True)
+    assert (first.position, first.repeated) == (11, False)
+    # And from then on it keeps them again.
+    assert (await sale.join("ada", key=key, named=True)).position == 11
+    assert (await sale.join("ada", named=True)).position == 11
+    record = hashlib.sha256(b"r").hexdigest()
+    wrong_type(sale, f"release:{record}")
+    assert (await sale.release(2, request_id="r")).after == 7
+    again = await sale.release(2, request_id="r")
+    assert (again.after, again.repeated) == (7, True)
 
 
 @pytest.mark.parametrize("field", NEEDED_FIELDS)
@@ -225,8 +256,8 @@ async def test_a_state_that_comes_back_is_good_again(sale: Sale) -> None:
     assert (await sale.join()).position == 11
 
 
-@pytest.mark.parametrize("layout", ["2", "10", "x", ""])
-async def test_a_newer_layout_is_refused_and_named(sale: Sale, layout: str) -> None:
+@pytest.mark.parametrize("layout", ["1", "3", "10", "x", ""])
+async def test_another_layout_is_refused_and_named(sale: Sale, layout: str) -> None:
     sale.set_field("layout", layout)
     before = sale.contents()
     for ask in ASKS.values():

@@ -107,7 +107,7 @@ async def test_a_missed_message_is_made_good_by_the_next_poll(
         # A join is not announced, and these changes are made without a word.
         await sale.join()
         await watched.sees(lambda s: s.issued == 11, timeout_s=1)
-        sale.server.command("SET", sale.key("served"), 7)
+        sale.set_served(7)
         sale.set_field("windows_ended_to", 7)
         await watched.sees(lambda s: s.served_up_to == 7, timeout_s=1)
 
@@ -270,11 +270,20 @@ async def test_the_board_never_shows_a_pointer_going_back(
     await sale.release(8)
     async with watching(sale, new_ledger(), poll_s=0.02) as watched:
         # A restored backup, a lagging replica: the ledger itself has gone back.
-        sale.server.command("SET", sale.key("served"), 3)
-        sale.server.command("SET", sale.key("issued"), 6)
-        first_ms = watched.snapshot.active_ms
-        await watched.sees(lambda s: s.active_ms > first_ms + 50, timeout_s=2)
-        assert (watched.snapshot.served_up_to, watched.snapshot.issued) == (8, 10)
+        pointers = [8]
+        sale.set_served(3)
+        sale.set_issued(6)
+
+        def goes_on(snapshot: EventSnapshot) -> bool:
+            pointers.append(snapshot.served_up_to)
+            return snapshot.healed is not None
+
+        # What the watcher knew is in the ledger again, and nothing goes on below it.
+        await watched.sees(goes_on, timeout_s=2)
+        assert set(pointers) == {8}
+        assert watched.snapshot.holes.occupied_between(0, watched.snapshot.issued) == 10
+        assert sale.field("served") == "8"
+        assert (await sale.join()).position > 10
 
 
 async def test_an_earlier_life_of_the_ledger_is_not_believed(
@@ -283,11 +292,19 @@ async def test_an_earlier_life_of_the_ledger_is_not_believed(
     await sale.join_many(10)
     await sale.release(8)
     async with watching(sale, new_ledger(), poll_s=0.02) as watched:
+        generations = {sale.generation}
         sale.set_field("generation", sale.generation - 100)
-        await watched.sees(lambda s: s.state is EventState.SUSPENDED, timeout_s=1)
-        assert watched.snapshot.generation == sale.generation
-        sale.set_field("generation", sale.generation)
-        await watched.sees(lambda s: s.state is EventState.OPEN, timeout_s=1)
+
+        def goes_on(snapshot: EventSnapshot) -> bool:
+            generations.add(snapshot.generation)
+            return snapshot.healed is not None
+
+        await watched.sees(goes_on, timeout_s=2)
+        assert generations == {sale.generation}
+        assert watched.snapshot.healed is not None
+        assert watched.snapshot.healed.why == "older-generation"
+        assert (watched.snapshot.served_up_to, watched.snapshot.state) == (8, EventState.OPEN)
+        assert sale.field("generation") == str(sale.generation)
 
 
 async def test_an_answer_that_was_overtaken_does_not_undo_a_newer_one(

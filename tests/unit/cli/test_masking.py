@@ -14,6 +14,13 @@ from gateway.cli.masking import masked_url
         ("redis://h/0?password=secret&db=1", "redis://h/0?password=***&db=1"),
         ("unix:///run/valkey.sock", "unix:///run/valkey.sock"),
         ("unix://:secret@/run/valkey.sock", "unix://:***@/run/valkey.sock"),
+        ("redis+sentinel://ops:secret@a:1,b:2/sale/0", "redis+sentinel://ops:***@a:1,b:2/sale/0"),
+        (
+            "rediss+sentinel://a:1,b:2/sale?sentinel_username=u&sentinel_password=secret",
+            "rediss+sentinel://a:1,b:2/sale?sentinel_username=***&sentinel_password=***",
+        ),
+        ("redis+cluster://:secret@a:1,b:2", "redis+cluster://:***@a:1,b:2"),
+        ("redis+cluster://:a/secret@a:1,b:2", "redis+cluster://***"),
         ("redis://:a/secret@h/0", "redis://***"),
         ("redis://:a#secret@h/0", "redis://***"),
         ("redis://[secret/0", "***"),

@@ -31,6 +31,8 @@ def test_rules_are_said_in_words() -> None:
             "one_place_per_sub": False,
             "voucher_required": True,
             "draw": False,
+            "durability": "replicas",
+            "replicas": 2,
         }
     )
 
@@ -38,6 +40,7 @@ def test_rules_are_said_in_words() -> None:
     assert "late for           the token's life" in text
     assert "closes at          no time set" in text
     assert "voucher required   yes" in text
+    assert "durability         replicas, 2" in text
 
 
 def test_a_release_is_said_for_what_it_did() -> None:

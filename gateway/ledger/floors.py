@@ -1,0 +1,309 @@
+"""What this process knows for certain of every event, should the ledger forget it.
+
+A number that was dealt, read, or proved by a genuine token cannot have been less: a *floor*. Every script
+is told the caller's floor and decides nothing below it; after a loss the gateways' floors together bring
+the event back (`lua/present.lua`).
+"""
+
+import json
+import math
+import secrets
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from gateway.domain.positions import EventId, Generation, Position, is_event_id
+
+# The pace of joins is measured over spans no shorter than this.
+_RATE_SPAN_S = 1.0
+# A guess of the pace where a process has not seen any yet; it only makes a harmless gap longer.
+_LEAST_RATE = 10.0
+
+
+@dataclass(slots=True)
+class Floor:
+    """The least that an event's numbers can be.
+
+    Attributes:
+        record: What else the last good read said, as `present.lua` wants it back; None where only
+            tokens are known.
+        as_of_s: Monotonic instant of the last good answer.
+        rate: The highest pace of joins seen, per second.
+        step: The largest step by which this process raised the ceiling.
+        refuted: Positions of genuine tokens that lie in what counted as holes.
+    """
+
+    generation: int = 0
+    issued: int = 0
+    ceiling: int = 0
+    served: int = 0
+    record: dict[str, Any] | None = None
+    as_of_s: float = 0.0
+    rate: float = _LEAST_RATE
+    step: int = 64
+    refuted: set[int] = field(default_factory=set[int])
+    _counted: int = 0
+    _counted_at_s: float = 0.0
+
+    def begin(self, generation: int) -> bool:
+        """Start anew for a later generation; return whether `generation` is the one held."""
+        if generation > self.generation:
+            self.generation, self.issued, self.ceiling, self.served = generation, 0, 0, 0
+            self.record, self._counted, self._counted_at_s = None, 0, 0.0
+            self.refuted = set()
+        return generation == self.generation
+
+    def counted(self, issued: int, now_s: float) -> None:
+        """Note the pace at which positions go out."""
+        self.issued = max(self.issued, issued)
+        span_s = now_s - self._counted_at_s
+        if span_s < _RATE_SPAN_S:
+            return
+        if self._counted_at_s and issued > self._counted:
+            self.rate = max(self.rate, (issued - self._counted) / span_s)
+        self._counted, self._counted_at_s = issued, now_s
+
+
+class Floors:
+    """The floors of one process.
+
+    Args:
+        monotonic_s: The clock.
+    """
+
+    def __init__(self, monotonic_s: Callable[[], float] = time.monotonic) -> None:
+        self.gateway = secrets.token_hex(8)
+        """The id under which this process is known to the others."""
+        self._monotonic_s = monotonic_s
+        self._floors: dict[EventId, Floor] = {}
+        self._stands_for: set[str] = {self.gateway}
+        self.version = 0
+        """Grows with every change, for who keeps them in a file."""
+
+    def events(self) -> list[EventId]:
+        return list(self._floors)
+
+    def knows(self, event: EventId) -> bool:
+        return event in self._floors
+
+    def get(self, event: EventId) -> Floor:
+        return self._floors.get(event) or Floor()
+
+    def brief(self, event: EventId) -> str:
+        """Return what every script is told: `generation:issued:served`, or nothing."""
+        floor = self._floors.get(event)
+        if floor is None:
+            return ""
+        return f"{floor.generation}:{floor.issued}:{floor.served}"
+
+    def refuted(self, event: EventId) -> str:
+        """Return, once, the positions that were shown inside holes: `p,p`."""
+        floor = self._floors.get(event)
+        if floor is None or not floor.refuted:
+            return ""
+        refuted, floor.refuted = sorted(floor.refuted), set()
+        return ",".join(str(position) for position in refuted)
+
+    def note_read(self, event: EventId, reply: Sequence[Any], *, ended_anew: bool) -> None:
+        """Note an answer of `read.lua`.
+
+        Args:
+            ended_anew: Whether it holds all ended sessions, and not only those that are new.
+        """
+        floor = self._of(event)
+        if not floor.begin(int(reply[1])):
+            return
+        now_s = self._monotonic_s()
+        floor.counted(int(reply[3]), now_s)
+        floor.served = max(floor.served, int(reply[4]))
+        floor.ceiling = max(floor.ceiling, int(reply[5]))
+        floor.record = _record(reply, None if ended_anew else floor.record)
+        floor.as_of_s = now_s
+        self.version += 1
+
+    def note_dealt(self, event: EventId, generation: Generation, issued: int, ceiling: int) -> None:
+        floor = self._of(event)
+        if not floor.begin(generation):
+            return
+        now_s = self._monotonic_s()
+        floor.counted(issued, now_s)
+        floor.ceiling = max(floor.ceiling, ceiling)
+        floor.as_of_s = now_s
+        self.version += 1
+
+    def note_ceiling(self, event: EventId, ceiling: int, step: int) -> None:
+        floor = self._of(event)
+        floor.ceiling = max(floor.ceiling, ceiling)
+        floor.step = max(floor.step, step)
+        self.version += 1
+
+    def note_released(self, event: EventId, served: int) -> None:
+        floor = self._of(event)
+        floor.served = max(floor.served, served)
+        self.version += 1
+
+    def saw_token(self, event: EventId, generation: Generation, position: Position) -> None:
+        """A genuine token proves that its position was handed out."""
+        floor = self._of(event)
+        if floor.begin(generation) and position > floor.issued:
+            floor.issued = position
+            self.version += 1
+
+    def saw_pass(self, event: EventId, generation: Generation, turn: int) -> None:
+        """A genuine pass proves that the pointer had reached its turn."""
+        floor = self._of(event)
+        if floor.begin(generation) and turn > floor.served:
+            floor.served = turn
+            self.version += 1
+
+    def saw_in_hole(self, event: EventId, generation: Generation, position: Position) -> None:
+        floor = self._of(event)
+        if floor.generation == generation and len(floor.refuted) < 64:
+            floor.refuted.add(position)
+
+    def document(self, event: EventId) -> str:
+        """Return the whole floor as `present.lua` takes it; empty where nothing is known."""
+        floor = self._floors.get(event)
+        if floor is None or not floor.generation:
+            return ""
+        return json.dumps(
+            {
+                **_numbers(floor),
+                "age_ms": self._age_ms(floor),
+                "stands_for": sorted(self._stands_for),
+                "gateways": str(floor.record["gateways"]).split() if floor.record else [],
+                **({"record": floor.record} if floor.record else {}),
+            }
+        )
+
+    def to_file(self) -> dict[str, Any]:
+        """Return everything that is worth keeping over a restart of this process."""
+        return {
+            "stands_for": sorted(self._stands_for),
+            "events": {
+                event: {
+                    **_numbers(floor),
+                    "age_ms": self._age_ms(floor),
+                    "record": floor.record,
+                }
+                for event, floor in self._floors.items()
+                if floor.generation
+            },
+        }
+
+    def take_over(self, content: Mapping[str, Any], age_s: float) -> None:
+        """Adopt the floors that a process which has ended left in its file.
+
+        Args:
+            age_s: How long ago the file was written.
+
+        Raises:
+            ValueError, KeyError, TypeError: It is no such file. Nothing was adopted.
+        """
+        now_s = self._monotonic_s()
+        adopted = [
+            (EventId(name), _floor_from(held, now_s - age_s))
+            for name, held in content["events"].items()
+            if is_event_id(name)
+        ]
+        stands_for = _words(content["stands_for"])
+        for event, floor in adopted:
+            mine = self._floors.get(event)
+            if mine is None or floor.generation > mine.generation:
+                self._floors[event] = floor
+            elif floor.generation == mine.generation:
+                _raise_to(mine, floor)
+        self._stands_for.update(stands_for)
+        self.version += 1
+
+    def _of(self, event: EventId) -> Floor:
+        return self._floors.setdefault(event, Floor())
+
+    def _age_ms(self, floor: Floor) -> int:
+        return max(math.ceil((self._monotonic_s() - floor.as_of_s) * 1000), 0)
+
+
+def _numbers(floor: Floor) -> dict[str, Any]:
+    return {
+        "generation": floor.generation,
+        "issued": floor.issued,
+        "ceiling": floor.ceiling,
+        "served": floor.served,
+        "rate": round(floor.rate, 3),
+        "step": floor.step,
+    }
+
+
+def _floor_from(held: Mapping[str, Any], written_at_s: float) -> Floor:
+    record: Any = held["record"]
+    if record is not None and not isinstance(record, dict):
+        raise TypeError("a record is a table")
+    return Floor(
+        generation=int(held["generation"]),
+        issued=int(held["issued"]),
+        ceiling=int(held["ceiling"]),
+        served=int(held["served"]),
+        rate=float(held["rate"]),
+        step=int(held["step"]),
+        record=cast("dict[str, Any] | None", record),
+        as_of_s=written_at_s - int(held["age_ms"]) / 1000,
+    )
+
+
+def _raise_to(mine: Floor, other: Floor) -> None:
+    mine.issued = max(mine.issued, other.issued)
+    mine.ceiling = max(mine.ceiling, other.ceiling)
+    mine.served = max(mine.served, other.served)
+    mine.rate = max(mine.rate, other.rate)
+    mine.step = max(mine.step, other.step)
+    # The oldest of what is spoken for counts: its process may have dealt on after writing.
+    mine.as_of_s = min(mine.as_of_s, other.as_of_s)
+    if other.record and (not mine.record or other.record["revision"] > mine.record["revision"]):
+        mine.record = other.record
+
+
+def _words(value: Any) -> list[str]:
+    if not isinstance(value, list):
+        raise TypeError("a list of ids was expected")
+    words: list[Any] = value  # pyright: ignore[reportUnknownVariableType]
+    return [str(word) for word in words]
+
+
+def _record(reply: Sequence[Any], before: Mapping[str, Any] | None) -> dict[str, Any]:
+    more = dict(zip(reply[24][::2], reply[24][1::2], strict=True))
+    ended = [str(word) for word in reply[19]]
+    if before is not None:
+        # A reader that holds the ended sessions is told of new ones only.
+        ended = [*before["ended"], *ended] if ended else before["ended"]
+        now_s = int(reply[0]) // 1000
+        ended = [
+            word
+            for i in range(0, len(ended), 2)
+            if int(ended[i + 1]) >= now_s
+            for word in ended[i : i + 2]
+        ]
+    return {
+        "state": reply[2],
+        "active_ms": int(reply[6]),
+        "active": int(reply[7]),
+        "claims": int(reply[8]),
+        "late": int(reply[9]),
+        "message": reply[11],
+        "claims_frozen": reply[12],
+        "holes": reply[13],
+        "draw_hash": reply[14],
+        "draw_count": reply[16],
+        "config": list(reply[17]),
+        "releases": list(reply[18]),
+        "ended": ended,
+        "revision": int(reply[22]),
+        "draw_seed": more["draw_seed"],
+        "acts": more["acts"],
+        "claimed": more["claimed"],
+        "ledger_ms": int(more["ledger_ms"]),
+        "windows_ended_to": int(more["windows_ended_to"]),
+        "bypass_left_ms": int(more["bypass_left_ms"] or 0),
+        "bypass_from": more["bypass_from"],
+        "gateways": more["gateways"],
+    }
