@@ -72,6 +72,10 @@ class Connections(ABC):
     async def subscription(self) -> PubSub:
         """Return a new subscription, not connected yet. Close it when its connection is lost."""
 
+    def server_of(self, key: str) -> str:  # noqa: ARG002  # one server owns every key
+        """Name the server that is asked for `key`, as far as it is known; empty where there is one."""
+        return ""
+
     async def aclose(self) -> None:
         """Close every connection."""
         await self.client.aclose()
@@ -308,6 +312,13 @@ class _InCluster(Connections):
                     raise
                 return
         raise SlotNotCoveredError("the slot moved while its owner was looked for")
+
+    def server_of(self, key: str) -> str:
+        try:
+            node = self._cluster.get_node_from_key(key)
+        except SlotNotCoveredError:
+            return ""
+        return "" if node is None else node.name
 
     async def subscription(self) -> PubSub:
         await self._cluster.initialize()

@@ -18,7 +18,7 @@ from gateway.domain.positions import EventId, Generation, Position, is_event_id
 # The pace of joins is measured over spans no shorter than this.
 _RATE_SPAN_S = 1.0
 # A guess of the pace where a process has not seen any yet; it only makes a harmless gap longer.
-_LEAST_RATE = 10.0
+_LEAST_RATE = 1.0
 
 
 @dataclass(slots=True)

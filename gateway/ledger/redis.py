@@ -646,4 +646,5 @@ class RedisLedger:
             name,
             lambda: script(keys=list(keys), args=list(args), client=on),
             may_repeat=may_repeat,
+            server=self._connections.server_of(keys[0]),
         )

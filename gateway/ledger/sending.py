@@ -1,6 +1,7 @@
 """How every command reaches the ledger: in time or not at all, so many at once, and counted."""
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
 from typing import Any
@@ -27,22 +28,30 @@ class Sender:
 
     def __init__(self, timeout_s: float, on_call: Callable[[str, str], None] | None = None) -> None:
         self.timeout_s = timeout_s
-        self.breaker = Breaker()
+        self._breakers: defaultdict[str, Breaker] = defaultdict(Breaker)
         self._turnstile = asyncio.Semaphore(CALLS_AT_ONCE)
         self._on_call = on_call
 
     async def call(
-        self, name: str, send: Callable[[], Awaitable[Any]], *, may_repeat: bool = False
+        self,
+        name: str,
+        send: Callable[[], Awaitable[Any]],
+        *,
+        may_repeat: bool = False,
+        server: str = "",
     ) -> Any:
         """Send a command within the time limit, once more if the connection was dead.
 
         A connection that the server closed while it was idle is only noticed by using it, so one
         repetition is the rule after every restart of the server; to the breaker both are one call.
 
+        Args:
+            server: Which of the ledger's servers is asked; each has a breaker of its own.
+
         Raises:
             LedgerUnavailable: There was no answer in time; at once while the breaker is open.
         """
-        with self._told_when_refused(name), self.breaker.guarding(is_away=_is_away):
+        with self._told_when_refused(name), self._breakers[server].guarding(is_away=_is_away):
             try:
                 return await self._send(name, send)
             except LedgerUnavailable as exc:

@@ -71,6 +71,7 @@ class LedgerWatcher:
         self._changed: set[EventId] = set()
         self._wake = asyncio.Event()
         self._known: set[EventId] = set()
+        self._troubles: dict[str, str] = {}
         self._reading: defaultdict[EventId, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def start(self) -> None:
@@ -95,14 +96,16 @@ class LedgerWatcher:
         try:
             self._known.update(self._ledger.floors.events())
             self._known.update(await self._ledger.events())
-        except StateLost as exc:
-            # The list of events is lost, and not the events that are known from it.
-            self._report(exc)
         except GatewayError as exc:
-            self._report(exc)
-            return
+            # The list may be away alone (lost, or on another shard): what is known from it is read.
+            self._report("", exc)
+            listed = isinstance(exc, StateLost)
+        else:
+            self._report("", None)
+            listed = True
         await asyncio.gather(*(self.read(event) for event in self._known))
-        self._board.complete = True
+        if listed:
+            self._board.complete = True
 
     async def read(self, event: EventId) -> None:
         # One after the other: an answer that was overtaken would undo the newer one on the board.
@@ -112,19 +115,20 @@ class LedgerWatcher:
     async def _read(self, event: EventId) -> None:
         try:
             self._board.put(await self._ledger.read(event, self._board.get(event)))
+            self._report(event, None)
         except EventHealing as exc:
             # The ledger was told what we know with the read; others are still to be heard.
             self._board.suspend(event)
-            self._report(exc)
+            self._report(event, exc)
         except StateLost as exc:
             self._board.suspend(event)
-            self._report(exc)
+            self._report(event, exc)
             await self._bring_back(event)
         except (EventGone, UnknownEvent):
             self._board.mark_deleted(event)
         except GatewayError as exc:
             # The last good read stays; it ages, and the decision knows its age.
-            self._report(exc)
+            self._report(event, exc)
 
     async def _bring_back(self, event: EventId) -> None:
         """Present what we know; should that be enough, the next read finds the event."""
@@ -133,7 +137,7 @@ class LedgerWatcher:
                 self._changed.add(event)
                 self._wake.set()
         except GatewayError as exc:
-            self._report(exc)
+            self._report(event, exc)
 
     async def _poll(self) -> None:
         while not _is_ending():
@@ -164,10 +168,21 @@ class LedgerWatcher:
                     self._known.add(EventId(name))
                     self._wake.set()
 
-    def _report(self, exc: GatewayError) -> None:
-        cause = exc.cause if isinstance(exc, LedgerUnavailable) else type(exc).__name__
-        self._on_failure(cause)
-        logger.warning("reading the ledger failed", extra={"cause": cause})
+    def _report(self, event: str, exc: GatewayError | None) -> None:
+        """Count every failure; tell of a trouble when it begins, changes and ends."""
+        cause = None
+        if exc is not None:
+            cause = exc.cause if isinstance(exc, LedgerUnavailable) else type(exc).__name__
+            self._on_failure(cause)
+        before = self._troubles.pop(event, None)
+        if cause is not None:
+            self._troubles[event] = cause
+        if cause == before:
+            return
+        if cause is None:
+            logger.info("the ledger is read again", extra={"event": event})
+        else:
+            logger.warning("reading the ledger failed", extra={"event": event, "cause": cause})
 
 
 def _is_ending() -> bool:

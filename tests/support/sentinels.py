@@ -50,7 +50,7 @@ class WatchedServers:
         """Return once the replicas are in step and every Sentinel knows all servers and Sentinels.
 
         Args:
-            until_settled: Whether to wait for the Sentinels too, which meet after about two seconds.
+            until_settled: Whether to wait for the Sentinels too.
         """
         primary, *replicas = self.servers
         primary.start()
@@ -67,7 +67,10 @@ class WatchedServers:
         for port in self._sentinel_ports:
             self._start_sentinel(port, int(primary.settings["port"]))
         if until_settled:
+            # They greet each other every two seconds, which the tests of failovers leave as it is.
+            self._greet_every(100)
             eventually(self._is_settled, SETTLE_TIMEOUT_S)
+            self._greet_every(2000)
 
     def primary(self) -> RealServer:
         """Return the server that the first Sentinel that answers names now."""
@@ -96,6 +99,11 @@ class WatchedServers:
             with contextlib.suppress(redis.RedisError), self._client(port) as client:
                 return list(client.execute_command(*words))
         raise AssertionError("no Sentinel answers")
+
+    def _greet_every(self, period_ms: int) -> None:
+        for port in self._sentinel_ports:
+            with self._client(port) as client:
+                client.execute_command("SENTINEL", "DEBUG", "publish-period", period_ms)
 
     def _is_settled(self) -> bool:
         return all(self._knows_all(port) for port in self._sentinel_ports)

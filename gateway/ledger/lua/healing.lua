@@ -11,7 +11,7 @@
 --   record      the last good read whole, or absent where only tokens are known
 
 local HEAL_WAIT_MS = 5000
-local LARGEST_COUNTED_AGE_MS = 5000
+local LARGEST_COUNTED_AGE_MS = 2000 -- a gateway reads, and writes its file, once a second
 local REVISIONS_SKIPPED = 100000
 local LEAST_RATE, LEAST_STEP = 10, 64 -- where nobody has seen any
 

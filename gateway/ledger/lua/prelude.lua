@@ -185,12 +185,24 @@ local function raw_state()
     return s
 end
 
+-- Bring the state of the layout before to this one; from then on gateways of that version refuse it, and
+-- go on with what they know. What it did not note of its sets, it cannot find missing.
+local function upgrade()
+    redis.call('HSET', KEYS[1], 'issued', redis.call('GET', KEYS[2]) or '',
+        'served', redis.call('GET', KEYS[3]) or '', 'revision', '1', 'acts', '', 'claimed', '',
+        'ended_until', '0', 'healed', '', 'layout', tostring(LAYOUT))
+    return raw_state()
+end
+
 -- Load the event. Returns it, or nil and the error to return. Missing or unreadable is lost, not zero;
 -- and what is there is not relied on while there is a doubt, unless the caller takes it `as_it_is`.
 local function load_event(as_it_is)
     local s = raw_state()
     if not s.layout then
         return nil, fail('LOST', 'state')
+    end
+    if s.layout == tostring(LAYOUT - 1) then
+        s = upgrade()
     end
     if s.layout ~= tostring(LAYOUT) then
         return nil, fail('LAYOUT', s.layout)

@@ -327,6 +327,23 @@ async def test_a_gateway_shows_a_release_once_the_replica_has_it_and_a_revocatio
     assert (shown.state, shown.served_up_to, set(shown.ended)) == (EventState.OPEN, 7, {2})
 
 
+async def test_the_end_of_a_pause_that_was_shown_is_shown_once_the_replica_has_it(
+    pair: list[RealServer], new_ledger: NewLedger
+) -> None:
+    sale = await in_use(pair, new_ledger)
+    gateway = new_ledger(pair[0].url, timeout_s=TIMEOUT_S, is_gateway=True)
+    shown = await gateway.read(sale.event)
+    await sale.change(StateChange.PAUSE)
+    shown = await gateway.read(sale.event, shown)
+    assert shown.state is EventState.PAUSED
+    pair[1].freeze()
+    await not_durable(sale.change(StateChange.RESUME))
+    shown = await gateway.read(sale.event, shown)
+    assert shown.state is EventState.PAUSED
+    pair[1].thaw()
+    assert (await gateway.read(sale.event, shown)).state is EventState.OPEN
+
+
 async def test_a_gateway_shows_an_opening_and_its_draw_once_the_replica_has_them(
     pair: list[RealServer], new_ledger: NewLedger
 ) -> None:

@@ -256,7 +256,7 @@ async def test_a_state_that_comes_back_is_good_again(sale: Sale) -> None:
     assert (await sale.join()).position == 11
 
 
-@pytest.mark.parametrize("layout", ["1", "3", "10", "x", ""])
+@pytest.mark.parametrize("layout", ["0", "3", "10", "x", ""])
 async def test_another_layout_is_refused_and_named(sale: Sale, layout: str) -> None:
     sale.set_field("layout", layout)
     before = sale.contents()
@@ -266,6 +266,23 @@ async def test_another_layout_is_refused_and_named(sale: Sale, layout: str) -> N
         assert refused.value.cause == "layout"
     assert not await sale.ledger.create(sale.event, EventPolicy(), opened=True)
     assert sale.contents() == before
+
+
+async def test_the_layout_before_is_upgraded_by_the_first_who_reads_it(
+    sale: Sale, new_ledger: NewLedger
+) -> None:
+    await lived_in(sale)
+    before = await sale.read()
+    new_fields = ("issued", "served", "revision", "acts", "claimed", "ended_until", "healed")
+    sale.server.command("HDEL", sale.key("state"), *new_fields)
+    sale.set_field("layout", 1)
+    sale.server.command("DEL", sale.key("gateways"))
+
+    upgraded = await new_ledger().read(sale.event)
+
+    assert sale.field("layout") == "2"
+    assert (upgraded.issued, upgraded.served_up_to) == (before.issued, before.served_up_to)
+    assert (await sale.join()).position == before.issued + 1
 
 
 async def test_everyone_of_a_crowd_is_told_of_a_loss(sale: Sale) -> None:

@@ -119,3 +119,11 @@ async def new_ledger() -> AsyncIterator[NewLedger]:
 
     yield make
     await asyncio.gather(*(ledger.aclose() for ledger in ledgers))
+
+
+def two_ledgers(url: str, new_ledger: NewLedger) -> tuple[RedisLedger, RedisLedger]:
+    """A gateway's ledger and an observer's, for failovers.
+
+    A gateway that polls never would be waited for before an event goes on at a new primary.
+    """
+    return new_ledger(url, timeout_s=1.0), new_ledger(url, timeout_s=1.0, is_gateway=False)

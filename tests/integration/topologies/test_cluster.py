@@ -10,7 +10,7 @@ from gateway.errors import LedgerUnavailable
 from gateway.ledger import keyspace
 from gateway.ledger.connections import open_connections
 from gateway.ledger.failures import translated
-from tests.integration.topologies.conftest import NewLedger
+from tests.integration.topologies.conftest import NewLedger, two_ledgers
 from tests.support.clusters import RealCluster
 from tests.support.everywhere import (
     does_everything,
@@ -105,7 +105,7 @@ async def test_a_shard_that_fails_over_goes_on_and_the_others_never_stop(
 ) -> None:
     cluster = failing_cluster
     [lost], [well] = names_on(cluster, 0, "lost"), names_on(cluster, 2, "well")
-    ledger, other = (new_ledger(cluster.url, timeout_s=1.0) for _ in range(2))
+    ledger, other = two_ledgers(cluster.url, new_ledger)
     failing = await Sale.open(cluster.primaries[0], ledger, REPLICATED, name=lost)
     steady = await Sale.open(cluster.primaries[2], ledger, EventPolicy(headroom=1000), name=well)
     positions = [place.position for place in await failing.join_many(100)]

@@ -7,7 +7,7 @@ import pytest
 
 from gateway.domain.events import Durability, EventPolicy
 from gateway.errors import LedgerUnavailable
-from tests.integration.topologies.conftest import NewLedger
+from tests.integration.topologies.conftest import NewLedger, two_ledgers
 from tests.support.everywhere import (
     does_everything,
     is_told_of_releases,
@@ -30,7 +30,7 @@ FAILOVER_TIMEOUT_S = 20.0
 async def test_a_failover_costs_nobody_a_place_and_the_watcher_follows(
     watched: WatchedServers, new_ledger: NewLedger, end: Callable[[RealServer], None]
 ) -> None:
-    ledger, other = (new_ledger(watched.url, timeout_s=1.0) for _ in range(2))
+    ledger, other = two_ledgers(watched.url, new_ledger)
     sale = await does_everything(ledger, other, watched.servers[0], REPLICATED)
     positions = [place.position for place in await sale.join_many(100)]
     generation = sale.generation
@@ -47,7 +47,7 @@ async def test_a_failover_costs_nobody_a_place_and_the_watcher_follows(
 async def test_a_promotion_while_the_primary_is_well_is_followed(
     watched: WatchedServers, new_ledger: NewLedger
 ) -> None:
-    ledger, other = (new_ledger(watched.url, timeout_s=1.0) for _ in range(2))
+    ledger, other = two_ledgers(watched.url, new_ledger)
     before = watched.primary()
     sale = await Sale.open(before, ledger, REPLICATED)
     positions = [place.position for place in await sale.join_many(50)]
