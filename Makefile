@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types check bench clean
+.PHONY: help demo test lint types check fuzz soak bench durability clean
 
 help: ## Show this help
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -34,8 +34,23 @@ types: $(VENV)/test.stamp ## Check types, twice
 	$(BIN)/mypy
 	$(BIN)/pyright
 
+# Some ten minutes. More of both: make fuzz FUZZ_EXAMPLES=100000 FUZZ_SECONDS=300
+FUZZ_EXAMPLES ?= 12000
+FUZZ_SECONDS ?= 20
+fuzz: $(VENV)/test.stamp ## Try new hostile inputs for some minutes; says how many each target saw
+	-$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[fuzz]'
+	GATEWAY_FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) $(BIN)/python -m pytest tests/fuzz --timeout 0
+	$(BIN)/python tests/fuzz/guided.py --seconds $(FUZZ_SECONDS)
+
+SOAK_MINUTES ?= 20
+soak: $(VENV)/test.stamp ## Twenty minutes of crowds with faults at random, judged
+	$(BIN)/python -m tests.faults.soak --minutes $(SOAK_MINUTES)
+
 bench: $(VENV)/run.stamp ## Measure the gateway beside a bare app on the same server
 	$(BIN)/python loadtests/bench.py
+
+durability: $(VENV)/test.stamp ## Measure joins at each level of durability
+	$(BIN)/python -m loadtests.durability
 
 check: lint types test ## Everything that CI runs
 

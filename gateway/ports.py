@@ -301,6 +301,10 @@ class Snapshots(Protocol):
 
     def get(self, event: EventId) -> EventSnapshot | None: ...
 
+    def put(self, snapshot: EventSnapshot) -> None:
+        """Keep a good read; what was kept of a later change, or a higher number, stays."""
+        ...
+
     def is_lost(self, event: EventId) -> bool:
         """Whether the event is known to have been there, and its state was never read."""
         ...

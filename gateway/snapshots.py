@@ -50,6 +50,9 @@ class SnapshotBoard:
                 self.suspend(snapshot.event)
                 return
             if snapshot.generation == held.generation:
+                if snapshot.read_at_s < held.read_at_s:
+                    # Overtaken on the way: only its numbers can add anything.
+                    held, snapshot = snapshot, held
                 snapshot = _merged(held, snapshot)
         self._keep(snapshot)
 

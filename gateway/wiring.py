@@ -213,7 +213,7 @@ def open_gate(
         on_time=clock.observe,
         on_call=metrics.ledger_called,
         on_batch=metrics.batch_dealt,
-        on_ceiling=None if floor_file is None else floor_file.flush,
+        on_promise=None if floor_file is None else floor_file.flush,
         floors=floors,
         is_gateway=True,
     )

@@ -104,7 +104,14 @@ class FloorFile:
                 content = json.loads(path.read_text("utf-8"))
                 age_s = max(self._wall_s() - float(content["written_at"]), 0.0)
                 self._floors.take_over(content, age_s)
-            except (OSError, ValueError, KeyError, TypeError) as exc:
+            except (
+                OSError,
+                ValueError,
+                LookupError,
+                TypeError,
+                AttributeError,
+                OverflowError,
+            ) as exc:
                 # Left where it is, for whoever looks into it.
                 logger.warning(
                     "a file of floors cannot be read",

@@ -117,6 +117,9 @@ class Floors:
         now_s = self._monotonic_s()
         floor.counted(int(reply[3]), now_s)
         floor.served = max(floor.served, int(reply[4]))
+        if floor.record is not None:
+            # Whatever step another gateway takes, its next raise may be as long.
+            floor.step = max(floor.step, int(reply[5]) - floor.ceiling)
         floor.ceiling = max(floor.ceiling, int(reply[5]))
         floor.record = _record(reply, None if ended_anew else floor.record)
         floor.as_of_s = now_s
@@ -199,7 +202,8 @@ class Floors:
             age_s: How long ago the file was written.
 
         Raises:
-            ValueError, KeyError, TypeError: It is no such file. Nothing was adopted.
+            ValueError, LookupError, TypeError, AttributeError, OverflowError: It is no such file.
+                Nothing was adopted.
         """
         now_s = self._monotonic_s()
         adopted = [

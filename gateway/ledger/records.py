@@ -23,6 +23,7 @@ _IN_MS = ("window_s", "session_s", "late_for_s", "extend_s", "finish_grace_s")
 
 _ENTRY_WORDS = 6
 _EVIDENCE_WORDS = 4
+_MOST_DIGITS = 16  # of 2^53 - 1
 
 
 def policy_to_config(policy: EventPolicy) -> list[str]:
@@ -134,11 +135,15 @@ def parse_evidence(held: Mapping[str, str]) -> list[Evidence]:
     told: list[Evidence] = []
     for gateway, text in held.items():
         words = text.split(" ")
-        if len(words) != _EVIDENCE_WORDS or not all(w.isascii() and w.isdigit() for w in words):
+        if len(words) != _EVIDENCE_WORDS or not all(map(_is_whole, words)):
             continue
         generation, issued, served, at_ms = map(int, words)
         told.append(Evidence(gateway, Generation(generation), issued, ServedUpTo(served), at_ms))
     return told
+
+
+def _is_whole(word: str) -> bool:
+    return word.isascii() and word.isdigit() and len(word) <= _MOST_DIGITS
 
 
 def recovery_words(recovery: Recovery) -> list[str]:

@@ -90,7 +90,7 @@ class RedisLedger:
             before and after.
         on_call: Told the name of each script call and how it ended, for metrics.
         on_batch: Told the size of every dealt batch.
-        on_ceiling: Awaited whenever a ceiling is to be raised, before positions are dealt from it.
+        on_promise: Awaited whenever a ceiling is to be raised, before positions are dealt from it.
         floors: What this process knows for certain, where somebody else holds it too.
         is_gateway: Whether this is one of the gateways, whose floors are waited for after a loss,
             and which show what they read to visitors; else it is an operator's tool.
@@ -105,7 +105,7 @@ class RedisLedger:
         on_time: Callable[[int, float, float], None] | None = None,
         on_call: Callable[[str, str], None] | None = None,
         on_batch: Callable[[int], None] = lambda _: None,
-        on_ceiling: Callable[[], Awaitable[None]] | None = None,
+        on_promise: Callable[[], Awaitable[None]] | None = None,
         floors: Floors | None = None,
         is_gateway: bool = False,
         healing_patience_s: float = 0.0,
@@ -118,7 +118,7 @@ class RedisLedger:
         self._sender = Sender(timeout_s, on_call)
         self._holding = asyncio.Semaphore(HELD_AT_ONCE)
         self._on_time = on_time
-        self._on_ceiling = on_ceiling
+        self._on_promise = on_promise
         self.floors = floors or Floors()
         self._is_gateway = is_gateway
         self._patience_s = healing_patience_s
@@ -134,7 +134,7 @@ class RedisLedger:
         self._ended: dict[EventId, tuple[Generation, str, dict[Position, int]]] = {}
         # What was last shown to visitors: durable in all that it promises. A pause that was shown is
         # among it, so that its end is a promise again.
-        self._confirmed: dict[EventId, EventSnapshot] = {}
+        self._shown: dict[EventId, EventSnapshot] = {}
 
     async def aclose(self) -> None:
         """Answer the joins under way, say goodbye, then close every connection."""
@@ -183,27 +183,34 @@ class RedisLedger:
 
     async def read(self, event: EventId, known: EventSnapshot | None = None) -> EventSnapshot:
         snapshot = await self._read(event, known)
-        if not self._is_gateway or snapshot.policy.durability is Durability.MEMORY:
+        if not self._is_gateway:
             return snapshot
-        confirmed = self._confirmed.get(event)
-        if not snapshot.promises_more_than(confirmed):
-            self._confirmed[event] = snapshot
-            return snapshot
-        try:
-            snapshot = await self._read_durably(event, snapshot)
-        except EventHealing:
-            raise
-        except LedgerUnavailable as exc:
-            logger.warning(
-                "a change is not shown before it is durable",
-                extra={"event": event, "cause": exc.cause, "detail": exc.detail},
-            )
-            held_back = snapshot.held_back_to(confirmed)
-            if confirmed is not None and confirmed.generation == snapshot.generation:
-                self._confirmed[event] = held_back
-            return held_back
-        self._confirmed[event] = snapshot
+        shown = self._shown.get(event)
+        if snapshot.promises_more_than(shown):
+            if snapshot.policy.durability is not Durability.MEMORY:
+                try:
+                    snapshot = await self._read_durably(event, snapshot)
+                except EventHealing:
+                    raise
+                except LedgerUnavailable as exc:
+                    return self._hold_back(event, snapshot, exc)
+            if self._on_promise is not None:
+                await self._on_promise()
+        self._shown[event] = snapshot
         return snapshot
+
+    def _hold_back(
+        self, event: EventId, read: EventSnapshot, exc: LedgerUnavailable
+    ) -> EventSnapshot:
+        logger.warning(
+            "a change is not shown before it is durable",
+            extra={"event": event, "cause": exc.cause, "detail": exc.detail},
+        )
+        shown = self._shown.get(event)
+        held_back = read.held_back_to(shown)
+        if shown is not None and shown.generation == read.generation:
+            self._shown[event] = held_back
+        return held_back
 
     async def _read_durably(self, event: EventId, read: EventSnapshot) -> EventSnapshot:
         """Read again and wait: the script writes the clocks, so what it saw is no younger."""
@@ -266,8 +273,8 @@ class RedisLedger:
                 # Noted before it counts: once it is committed others deal from it, and a floor that
                 # does not have it would let an event go on below what they dealt.
                 self.floors.note_ceiling(event, int(proposed), step)
-                if self._on_ceiling is not None:
-                    await self._on_ceiling()
+                if self._on_promise is not None:
+                    await self._on_promise()
                 try:
                     ceiling = int(
                         await self._run_event(

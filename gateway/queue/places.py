@@ -101,9 +101,12 @@ class Places(Desk):
         if dealt.position != snapshot.ceiling + 1:
             return snapshot
         try:
-            return await self._ledger.read(snapshot.event)
+            read = await self._ledger.read(snapshot.event)
         except (LedgerUnavailable, EventGone):
             return snapshot
+        # Through the board: what this visitor is shown, nobody is shown less of here afterwards.
+        self._snapshots.put(read)
+        return self._snapshots.get(snapshot.event) or read
 
     def standing(self, event: EventId, visitor: Visitor) -> Standing | Refused:
         """Say where a visitor stands, from memory.

@@ -279,18 +279,23 @@ end
 
 -- Go on, above everything that can have been dealt.
 --
--- Where everyone was heard, `issued` is exact and all above it is empty. Where a gateway was not, it may
--- have dealt on after the others last read: at the highest pace seen, for as long as the oldest floor is
--- old, and one step of the ceiling for each that is silent. A gap costs nothing, a duplicate never heals.
+-- Where everyone was heard, `issued` is exact and all above it is empty. Where for a gateway only its file
+-- speaks, all below the ceiling may belong to somebody. Where nobody speaks for it, it may have raised
+-- the ceiling and dealt on after the others last read: at the highest pace seen, for as long as the oldest
+-- floor is old, and one step for each that is silent. A gap costs nothing, a duplicate never heals; and people
+-- in what counts as empty would be let in uncounted, so what may be theirs does not count as empty.
 local function go_on(e, told)
-    local could_have_dealt, counted = 0, 0
+    local dealt = math.max(told.issued, e.issued)
+    local could_have_dealt = 0
     if told.silent > 0 then
         could_have_dealt = math.ceil(told.rate * told.oldest_ms / 1000) + told.step * told.silent
-        -- People in what counts as empty would be let in uncounted; so as many as are likely are not.
-        counted = math.ceil(told.rate * math.min(told.oldest_ms, LARGEST_COUNTED_AGE_MS) / 1000)
+        dealt = math.max(dealt, e.ceiling)
     end
-    local top = math.max(told.issued, e.issued, e.ceiling, e.next) + could_have_dealt
-    local first_empty = math.max(told.issued, e.issued) + math.min(counted, could_have_dealt) + 1
+    if told.missing > 0 then
+        dealt = dealt + math.ceil(told.rate * math.min(told.oldest_ms, LARGEST_COUNTED_AGE_MS) / 1000)
+    end
+    local top = math.max(dealt, e.next) + could_have_dealt
+    local first_empty = dealt + 1
     if first_empty <= top then
         add_hole(e, first_empty, top)
     end

@@ -16,6 +16,24 @@ end
 tick(e)
 local position = ARGV[2]
 local session = redis.call('ZSCORE', KEYS[5], position)
+local row = position
+
+-- A pass that has not ended, and no row of its session: the row was lost, or this was asked before.
+if not session and tonumber(ARGV[3]) > now / 1000 then
+    local is_ended = false
+    for _, entry in ipairs(redis.call('XRANGE', KEYS[7], '-', '+')) do
+        is_ended = is_ended or entry[2][2] == position
+    end
+    if not is_ended then
+        session = int(e.ledger_ms)
+        -- One of the rows that stand in for those that were lost goes with it (healing.lua).
+        local count = 0
+        while redis.call('ZSCORE', KEYS[5], 'lost-' .. count + 1) do
+            count = count + 1
+        end
+        row = count > 0 and 'lost-' .. count or nil
+    end
+end
 if not session then
     save(e)
     return 0
@@ -27,9 +45,13 @@ redis.call('XADD', KEYS[7], '*', 'position', position, 'until', int(until_s))
 e.ended_until = math.max(e.ended_until, until_s)
 redis.call('XTRIM', KEYS[7], 'MINID', '~',
     int(now - PASS_LIFE_MS - e.session_ms - e.finish_grace_ms))
-e.active = e.active - 1
+if row then
+    e.active = e.active - 1
+end
 settle_running(e)
 announce(e)
 save(e)
-redis.call('ZREM', KEYS[5], position)
+if row then
+    redis.call('ZREM', KEYS[5], row)
+end
 return 1

@@ -6,7 +6,9 @@ import pytest
 
 from gateway.ports import StateChange
 from tests.support.eventually import eventually
+from tests.support.gateways import let_through
 from tests.support.minting import now_s
+from tests.support.oracles.tokens import other_form_of
 from tests.support.staging import OpenStage, Stage
 
 
@@ -63,6 +65,24 @@ def test_many_claims_at_once_open_one_session(stage: Stage) -> None:
     assert len({reply.json()["session_ends_at"] for reply in answers}) == 1
     read = stage.operator.read(stage.event)
     assert (read.claims, read.active_sessions) == (1, 1)
+
+
+def test_both_byte_forms_of_a_token_are_one_place(stage: Stage) -> None:
+    """An ECDSA signature has a second form that anybody can compute: it must buy nothing."""
+    visitor = stage.served()
+    other_place = {"queue-token": other_form_of(visitor.place.encode()).decode()}
+    first = visitor.claim()
+    again = stage.visitor().call("claim", other_place)
+    assert again.status == 200
+    assert again.json()["session_ends_at"] == first["session_ends_at"]
+    assert stage.operator.read(stage.event).claims == 1
+    # What ends the one ends the other, of the pass too, and also for an edge that remembers it.
+    other_pass = {"queue-token": other_form_of(visitor.held.encode()).decode()}
+    assert let_through(stage.visitor().get("/book", other_pass))
+    assert visitor.call("leave").status == 200
+    stage.settle()
+    assert not let_through(stage.visitor().get("/book", other_pass))
+    assert stage.visitor().call("claim", other_place).status == 410
 
 
 def test_claiming_again_gives_the_sessions_present_end(open_stage: OpenStage) -> None:

@@ -7,7 +7,7 @@ import pytest
 from tests.support.contract import CONTRACT
 from tests.support.minting import Mint
 from tests.support.replies import Reply, ask_raw
-from tests.support.staging import Stage
+from tests.support.staging import LISTED_ORIGIN, Stage
 from tests.support.visitors import Visitor
 
 POSTS = ("join", "claim", "extend", "refresh", "leave")
@@ -67,6 +67,13 @@ def test_what_is_no_events_name_has_no_calls(stage: Stage) -> None:
     for visitor.event in ("UPPER", "-x", "a_b", f"%73{stage.event[1:]}", "sale.1", "a" * 64):
         for verb in (*GETS, *POSTS):
             assert visitor.call(verb).verdict == (404, "about:blank")
+
+
+def test_what_is_no_events_name_has_no_preflights(stage: Stage) -> None:
+    asking = {"origin": LISTED_ORIGIN, "access-control-request-method": "POST"}
+    for verb in (*GETS, *POSTS):
+        reply = stage.visitor().ask("OPTIONS", f"/queue/UPPER/{verb}".rstrip("/"), asking)
+        assert reply.verdict == (404, "about:blank")
 
 
 def test_there_are_no_other_calls(stage: Stage) -> None:

@@ -1,7 +1,7 @@
 """A promise counts once it is as durable as the event asks: on the disk, on replicas, or not at all."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,11 @@ from gateway.domain.events import Durability, EventPolicy, EventState
 from gateway.domain.positions import EventId
 from gateway.errors import LedgerUnavailable
 from gateway.ports import StateChange
-from tests.integration.ledger.conftest import NewLedger, NewServer
+from tests.integration.ledger.conftest import NewLedger, NewServer, binary_of
+from tests.support.eventually import eventually
 from tests.support.lossy import LossyRelay
 from tests.support.sales import Sale
 from tests.support.servers import RealServer, free_port
-from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.integration, pytest.mark.anyio]
 
@@ -153,19 +153,42 @@ async def test_nothing_is_dealt_above_a_ceiling_that_is_not_on_the_disk(
     assert (await sale.through(new_ledger(server.url)).join()).position == ceiling + 1
 
 
+@pytest.fixture(scope="module")
+def pair_of(short_folder: Path) -> Iterator[Callable[[str], list[RealServer]]]:
+    """Start a primary and its replica once for each kind: a new replica takes a second to confirm."""
+    pairs: dict[str, list[RealServer]] = {}
+
+    def start(kind: str) -> list[RealServer]:
+        if kind not in pairs:
+            pairs[kind] = []
+            ports = [free_port(), free_port()]
+            for port in ports:
+                folder = short_folder / f"{kind}-{port}"
+                folder.mkdir()
+                settings = {"port": str(port), "repl-diskless-sync-delay": "0"}
+                server = RealServer(binary_of(kind), folder, settings)
+                pairs[kind].append(server)
+                server.start()
+        return pairs[kind]
+
+    yield start
+    for pair in pairs.values():
+        for server in pair:
+            server.kill()
+
+
 @pytest.fixture
-async def pair(new_server: NewServer, request: pytest.FixtureRequest) -> list[RealServer]:
-    """A primary and its replica."""
-    kind = getattr(request, "param", "valkey")
-    port = free_port()
-    at_once = {"repl-diskless-sync-delay": "0"}
-    primary = new_server({"port": str(port), **at_once}, kind=kind)
-    replica = new_server({"replicaof": f"127.0.0.1 {port}", **at_once}, kind=kind)
-    await wait_until(lambda: "state=online" in primary.raw("INFO", "replication"))
-    # A replica that has just come confirms for the first time a moment later.
-    primary.command("SET", "written-first", "1")
+def pair(
+    request: pytest.FixtureRequest, pair_of: Callable[[str], list[RealServer]]
+) -> Iterator[list[RealServer]]:
+    """A primary, empty, and a replica that has confirmed so."""
+    primary, replica = pair_of(getattr(request, "param", "valkey"))
+    replica.command("REPLICAOF", "127.0.0.1", primary.settings["port"])
+    eventually(lambda: "state=online" in primary.raw("INFO", "replication"))
+    primary.command("FLUSHALL")
     assert primary.command("WAIT", 1, 5000) == 1
-    return [primary, replica]
+    yield [primary, replica]
+    replica.thaw()
 
 
 BOTH_PAIRS = pytest.mark.parametrize("pair", ["valkey", "redis"], indirect=True)

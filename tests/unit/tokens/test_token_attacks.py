@@ -29,6 +29,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from gateway.domain.claims import QueueClaims
 from gateway.domain.positions import EventId, Generation, Position
 from gateway.errors import TokenFault, TokenRejected
+from gateway.tokens import codec
 from gateway.tokens.codec import Signer, Verifier
 from gateway.tokens.compact import encode_segment
 from gateway.tokens.jwks import jwks_document, thumbprint
@@ -447,3 +448,37 @@ def test_a_segment_of_another_token_does_not_fit(ring: OneKey, verifier: Verifie
         [as_pass[0], queue[1], queue[2]],
     ):
         assert fault_of(verifier, ".".join(mixed)) is TokenFault.BAD_SIGNATURE
+
+
+def test_what_its_shape_or_header_refuses_costs_no_signature(
+    ring: OneKey, verifier: Verifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The dear part comes last: who sends rubbish makes us compare bytes and nothing more."""
+
+    def too_dear(*_: object) -> bool:
+        raise AssertionError("a signature was computed for a token without a chance")
+
+    good = ring.signed(with_claims())
+    head, payload, tail = good.split(".")
+    deep = encode_segment(b"[" * 1000).decode()
+    monkeypatch.setattr(codec, "verify_es256", too_dear)
+    for token in (
+        "a" * 2048,
+        "a" * 10_000_000,
+        "." * 2048,
+        f"{head}.{'A' * 100_000}.{tail}",
+        f"{deep}.{payload}.{tail}",
+        f"{head}.{payload}.{tail}{tail}",
+        f"{head}.{payload}.{tail[:-1]}",
+        f"{head}.{payload}",
+        good + "=",
+        ring.signed(with_claims(), ring.header(typ="JWT")),
+        ring.signed(with_claims(), ring.header(alg="none")),
+        ring.signed(with_claims(), ring.header(kid="x" * 700)),
+        ring.signed(with_claims(), ring.header(zip="DEF")),
+    ):
+        assert fault_of(verifier, token) in {
+            TokenFault.MALFORMED,
+            TokenFault.UNKNOWN_KEY,
+            TokenFault.WRONG_TYPE,
+        }

@@ -1,6 +1,7 @@
 """Signing and verifying: the ordinary life of a token."""
 
 import json
+import os
 from base64 import urlsafe_b64decode
 from collections.abc import Mapping
 from dataclasses import replace
@@ -116,6 +117,24 @@ def test_the_header_is_compact_and_sorted(ring: Ring, signer: Signer) -> None:
 def test_no_two_signatures_share_their_nonce(signer: Signer) -> None:
     tokens = {signer.sign_queue(QUEUE).split(".")[2][:43] for _ in range(200)}
     assert len(tokens) == 200
+
+
+def test_processes_that_were_forked_share_no_nonce(signer: Signer) -> None:
+    """Two signatures with one nonce give the key away; a forked worker must not repeat its parent's."""
+    signer.sign_queue(QUEUE)
+    firsts: list[str] = []
+    for _ in range(4):
+        reader, writer = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.write(writer, signer.sign_queue(QUEUE).encode())
+            os._exit(0)
+        os.close(writer)
+        os.waitpid(child, 0)
+        with os.fdopen(reader) as said:
+            firsts.append(said.read().split(".")[2][:43])
+    firsts.append(signer.sign_queue(QUEUE).split(".")[2][:43])
+    assert len(set(firsts)) == 5
 
 
 def test_a_signature_of_other_than_64_bytes_is_no_signature(ring: Ring, signer: Signer) -> None:
