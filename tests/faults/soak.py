@@ -97,6 +97,7 @@ async def go_wrong(ground: Ground, crowd: Crowd, chance: random.Random, seen: Co
         await asyncio.sleep(chance.uniform(0.5, 3))
         name = chance.choice(sorted(FAULTS))
         seen[name] += 1
+        print(f"  {name}", file=sys.stderr, flush=True)
         async with crowd.fault():
             await FAULTS[name](ground)
             await ground.heal()
@@ -136,6 +137,9 @@ async def soak(minutes: float, seed: int) -> int:
                 totals += count(history)
                 totals["chapters"] += 1
                 guilty += violations
+                for guarantee, times in Counter(v.guarantee for v in violations).items():
+                    first = next(v for v in violations if v.guarantee is guarantee)
+                    print(f"{times} x {first}", file=sys.stderr)
                 left_s = max(end_s - time.monotonic(), 0)
                 print(
                     f"chapter {totals['chapters']}: {totals['places']} places, "

@@ -41,7 +41,7 @@ class Scenario:
 
     name: str
     goes_wrong: GoesWrong
-    after_s: float = 0.5
+    after_s: float = 0.7
     pace: Pace = field(default_factory=Pace)
     policy: EventPolicy = field(default_factory=EventPolicy)
 

@@ -47,7 +47,7 @@ class Pace:
         patience_s: How long anybody waits for an answer.
     """
 
-    lasts_s: float = 2.6
+    lasts_s: float = 2.8
     joins_per_s: float = 100.0
     most: int = 1000
     watching: float = 0.1

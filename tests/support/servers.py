@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -99,6 +100,8 @@ class RealServer:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
+            # Python ignores SIGXFSZ; so does the server then, and finds its disk full instead of dying.
+            restore_signals=False,
         )
         deadline = time.monotonic() + START_TIMEOUT_S
         while not answers(self.socket):
@@ -129,6 +132,17 @@ class RealServer:
         if self._stopped:
             os.kill(self.pid, signal.SIGCONT)
             self._stopped = False
+
+    def fill_disk(self) -> None:
+        """Let every file that it has be as long as it can get, as on a disk without room."""
+        data = self.folder / "appendonlydir"
+        longest = max((f.stat().st_size for f in data.iterdir()), default=0) if data.is_dir() else 0
+        _, hard = resource.prlimit(self.pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(self.pid, resource.RLIMIT_FSIZE, (longest, hard))
+
+    def free_disk(self) -> None:
+        _, hard = resource.prlimit(self.pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(self.pid, resource.RLIMIT_FSIZE, (hard, hard))
 
     def reset(self) -> None:
         """Bring it back from whatever the last test did to it, empty."""
