@@ -50,7 +50,7 @@ logger = logging.getLogger(__name__)
 UPKEEP_S = 1.0
 
 # A running gateway does not stop for a setting that was changed under it: it says so.
-LOOK_AT_SERVER_EVERY = 10
+LOOK_AT_SERVER_EVERY = 5
 
 
 class _Reloading(Protocol):

@@ -117,13 +117,27 @@ def _never() -> Retry:
     return Retry(NoBackoff(), 0)
 
 
+@asynccontextmanager
+async def _alone(pool: Redis) -> AsyncGenerator[Redis]:
+    """Hold one connection of a pool. It goes back also where the holder is cancelled meanwhile.
+
+    The library's own context manager awaits before it lets go, and a cancellation there keeps the
+    connection for ever.
+    """
+    connection = pool.client()
+    try:
+        yield await connection.initialize()
+    finally:
+        await asyncio.shield(connection.aclose())
+
+
 class _OnePrimary(Connections):
     def __init__(self, client: Redis) -> None:
         self.client = client
 
     @asynccontextmanager
     async def held(self, key: str) -> AsyncGenerator[Redis]:  # noqa: ARG002  # it owns every key
-        async with self.client.client() as connection:
+        async with _alone(self.client) as connection:
             yield connection
 
     async def subscription(self) -> PubSub:
@@ -298,7 +312,7 @@ class _InCluster(Connections):
     async def held(self, key: str) -> AsyncGenerator[Redis]:
         for _ in range(_REDIRECTIONS):
             pool = await self._pool_of(await self._owner(key))
-            async with pool.client() as connection:
+            async with _alone(pool) as connection:
                 try:
                     # A node that does not own the key says who does, before anything is written.
                     await connection.exists(key)

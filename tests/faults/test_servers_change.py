@@ -6,10 +6,11 @@ Here the gateways are started for each test, since each has servers of its own.
 import asyncio
 import contextlib
 import tempfile
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
+import redis
 
 from gateway.domain.events import Durability, EventPolicy
 from gateway.domain.positions import EventId
@@ -49,6 +50,8 @@ async def play(
     policy: EventPolicy,
     goes_wrong: Callable[[], Awaitable[None]],
     pace: Pace,
+    *,
+    clocks_off_s: Sequence[float] = (),
 ) -> None:
     """Let a crowd come while something goes wrong, and judge what it saw."""
     ledger = RedisLedger(url, healing_patience_s=10)
@@ -61,7 +64,7 @@ async def play(
     }
     own["ledger"] = {**tables["ledger"], "url": url}
     own[f"events.{EVENT}"] = event_table("sale.example")
-    async with running_fleet(folder, "ab", own) as gateways:
+    async with running_fleet(folder, "ab", own, clocks_off_s=clocks_off_s) as gateways:
         crowd = Crowd(gateways, EVENT, "sale.example", url, pace=pace)
         async with crowd.gathered():
             await asyncio.gather(crowd.run(), _go_wrong(crowd, goes_wrong))
@@ -169,3 +172,27 @@ async def test_primaries_are_promoted_back_and_forth(own_folder: Path, tables: T
                 await asyncio.sleep(2.5)
 
         await play(own_folder, tables, servers.url, REPLICATED, back_and_forth, LONG)
+
+
+async def test_the_gateways_clocks_are_hours_apart(own_folder: Path, tables: Tables) -> None:
+    with one_server(own_folder) as server:
+
+        async def restart() -> None:
+            await asyncio.to_thread(server.restart)
+
+        off_s = (5 * 3600.0, -5 * 3600.0)
+        pace = Pace(lasts_s=2)
+        await play(own_folder, tables, server.url, EventPolicy(), restart, pace, clocks_off_s=off_s)
+
+
+async def test_a_server_ends_without_saving(own_folder: Path, tables: Tables) -> None:
+    with one_server(own_folder, appendonly="no") as server:
+
+        async def end() -> None:
+            with contextlib.suppress(redis.ConnectionError):
+                server.command("SHUTDOWN", "NOSAVE")
+            await asyncio.to_thread(server.restart)
+            await asyncio.sleep(0.5)
+
+        policy = EventPolicy(durability=Durability.MEMORY)
+        await play(own_folder, tables, server.url, policy, end, Pace(lasts_s=3))

@@ -2,8 +2,9 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from itertools import zip_longest
 from pathlib import Path
 
 from aiohttp import web
@@ -13,15 +14,27 @@ from tests.support.running import Running
 
 POSITION_FIELD = "Queue-Position"
 
+# Python runs it before anything else of a process.
+_WRONG_CLOCK = """\
+import time
+_right = time.time
+time.time = lambda: _right() + {off_s}
+"""
+
 
 class FleetGateway:
     """One gateway of a fleet, with a folder, a settings file and floors of its own.
+
+    Args:
+        clock_off_s: By how much its wall clock is wrong.
 
     Attributes:
         name: Stays the same through all its lives.
     """
 
-    def __init__(self, name: str, folder: Path, tables: Tables) -> None:
+    def __init__(
+        self, name: str, folder: Path, tables: Tables, *, clock_off_s: float = 0.0
+    ) -> None:
         self.name = name
         self._lives = 0
         self._url = ""
@@ -32,6 +45,12 @@ class FleetGateway:
         ledger: Mapping[str, object] = tables.get("ledger", {})
         own = {**tables, "ledger": {**ledger, "floor_dir": str(folder / "floors")}}
         write_settings(self._config, own)
+        self._env: dict[str, str] = {}
+        if clock_off_s:
+            site = folder / "site"
+            site.mkdir()
+            (site / "sitecustomize.py").write_text(_WRONG_CLOCK.format(off_s=clock_off_s))
+            self._env["PYTHONPATH"] = str(site)
 
     @property
     def life(self) -> str:
@@ -55,7 +74,7 @@ class FleetGateway:
         """Return once it answers."""
         words: list[str | Path | int] = ["--config", self._config, "--json", "run"]
         words += ["--port", 0, "--admin-port", 0]
-        self._running = await asyncio.to_thread(Running, words, self._folder)
+        self._running = await asyncio.to_thread(Running, words, self._folder, self._env)
         self._lives += 1
         self._url = str(self._running.document["url"])
 
@@ -77,10 +96,14 @@ class FleetGateway:
 
 @asynccontextmanager
 async def running_fleet(
-    folder: Path, names: str, tables: Tables
+    folder: Path, names: str, tables: Tables, *, clocks_off_s: Sequence[float] = ()
 ) -> AsyncIterator[list[FleetGateway]]:
     """Run one gateway for each letter of `names`, all with the same keys, ledger and backend."""
-    fleet = [FleetGateway(name, folder / name, tables) for name in names]
+    fleet = [
+        FleetGateway(name, folder / name, tables, clock_off_s=off_s)
+        for name, off_s in zip_longest(names, clocks_off_s, fillvalue=0.0)
+        if isinstance(name, str)
+    ]
     try:
         await asyncio.gather(*(gateway.start() for gateway in fleet))
         yield fleet

@@ -33,12 +33,17 @@ class Answered:
 class Running:
     """Started from the command line; `first_line` is what it said once it answered."""
 
-    def __init__(self, words: Sequence[str | Path | int], folder: Path) -> None:
+    def __init__(
+        self,
+        words: Sequence[str | Path | int],
+        folder: Path,
+        env: Mapping[str, str] | None = None,
+    ) -> None:
         self._errors = (folder / "errors.log").open("ab")
         self.process = subprocess.Popen(
             [sys.executable, "-m", "gateway", *map(str, words)],
             cwd=folder,
-            env=clean_environment(),
+            env=clean_environment(env),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=self._errors,

@@ -143,3 +143,16 @@ async def test_a_ledger_is_good_after_every_waiting_visitor_gave_up(sale: Sale) 
     issued = (await sale.read()).issued
     place = await asyncio.wait_for(sale.join(), 5)
     assert issued <= place.position <= 501
+
+
+async def test_a_cancelled_act_keeps_no_connection(sale: Sale) -> None:
+    await sale.join_many(5)
+    for delay_us in range(0, 3000, 30):
+        act = asyncio.create_task(sale.release(1))
+        await asyncio.sleep(delay_us / 1e6)
+        act.cancel()
+        await asyncio.gather(act, return_exceptions=True)
+    await sale.read()
+    await asyncio.sleep(0.05)
+    pool = sale.ledger.redis.connection_pool
+    assert not pool._in_use_connections
