@@ -4,7 +4,6 @@
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
 # pyright: reportUnknownArgumentType=false
 
-import asyncio
 import hashlib
 import logging
 import secrets
@@ -12,10 +11,8 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any
 
 from redis.asyncio import Redis
-from redis.commands.core import AsyncScript
 
 from gateway.domain.draw import SEED_BYTES, commitment_to
 from gateway.domain.events import Durability, EventPolicy, EventSnapshot
@@ -28,13 +25,13 @@ from gateway.domain.positions import (
     Turn,
     is_event_id,
 )
-from gateway.errors import BadInput, EventHealing, LedgerUnavailable, StateLost, UnknownEvent
-from gateway.ledger import keyspace, records, scripts
+from gateway.errors import BadInput, EventHealing, LedgerUnavailable, StateLost
+from gateway.ledger import keyspace, records
 from gateway.ledger.connections import open_connections
-from gateway.ledger.durability import make_durable
 from gateway.ledger.failures import Fenced, translated
 from gateway.ledger.floors import Floors
 from gateway.ledger.group_commit import Dealt, GroupCommit
+from gateway.ledger.runner import ScriptRunner
 from gateway.ledger.sending import CALLS_AT_ONCE, Sender
 from gateway.ledger.server_checks import unsafe_settings
 from gateway.ports import (
@@ -56,18 +53,9 @@ RELEASE_RECORD_MS = 7 * 86_400_000
 # A raise that was fenced finds the new server at once; more than a few in a row is an outage.
 RAISE_TRIES = 3
 
-# While an event is being brought back, who has patience looks again this often.
-HEALING_LOOK_S = 0.25
-
-# Connections held at one time for a write and the wait behind it. Visitors who leave wait for one.
-HELD_AT_ONCE = 32
-
 # A join may need a deal, a raise of the ceiling with its wait, and another deal; each call has its own
 # time limit, and the join as a whole has so many of them.
 JOIN_TIMEOUTS = 3
-
-# The part of the time limit that the server itself waits for its disk or its replicas.
-WAIT_SHARE = 0.8
 
 # After so long a silence a subscription asks for a sign of life: a server that was switched off does not
 # say goodbye.
@@ -110,22 +98,20 @@ class RedisLedger:
         is_gateway: bool = False,
         healing_patience_s: float = 0.0,
     ) -> None:
-        # The pool refuses what exceeds it, so it has room for subscriptions beside the calls.
-        self._connections = open_connections(
-            url, timeout_s=timeout_s, max_connections=2 * CALLS_AT_ONCE
+        self.floors = floors or Floors()
+        self._runner = ScriptRunner(
+            # The pool refuses what exceeds it, so it has room for subscriptions beside the calls.
+            open_connections(url, timeout_s=timeout_s, max_connections=2 * CALLS_AT_ONCE),
+            Sender(timeout_s, on_call),
+            self.floors,
+            is_gateway=is_gateway,
+            healing_patience_s=healing_patience_s,
         )
-        self.redis = self._connections.client
-        self._sender = Sender(timeout_s, on_call)
-        self._holding = asyncio.Semaphore(HELD_AT_ONCE)
+        self.redis = self._runner.client
         self._on_time = on_time
         self._on_promise = on_promise
-        self.floors = floors or Floors()
         self._is_gateway = is_gateway
-        self._patience_s = healing_patience_s
         self._batches = 0
-        self._scripts: dict[str, AsyncScript] = {
-            name: self.redis.register_script(scripts.source(name)) for name in scripts.NAMES
-        }
         self._commit = GroupCommit(
             self, self._next_batch_id, on_batch, patience_s=JOIN_TIMEOUTS * timeout_s
         )
@@ -141,7 +127,7 @@ class RedisLedger:
         await self._commit.aclose()
         if self._is_gateway:
             await self._say_goodbye()
-        await self._connections.aclose()
+        await self._runner.connections.aclose()
 
     async def create(self, event: EventId, policy: EventPolicy, *, opened: bool) -> bool:
         if await self._is_lost(event):
@@ -149,9 +135,9 @@ class RedisLedger:
             raise StateLost("state is missing, and the event was there before: " + RECOVER_ADVICE)
         seed = secrets.token_bytes(SEED_BYTES) if policy.draw else b""
         args = ["open" if opened else "scheduled", seed.hex(), commitment_to(seed) if seed else ""]
-        async with self._held(event) as connection:
-            await self._check_durability(connection, policy)
-            created = await self._run(
+        async with self._runner.held(event) as connection:
+            await self._runner.check_durability(connection, policy)
+            created = await self._runner.run(
                 "create",
                 [
                     *keyspace.event_keys(event),
@@ -163,20 +149,20 @@ class RedisLedger:
                 may_repeat=True,
                 on=connection,
             )
-            await self._wait(connection, policy.durability, policy.replicas)
-        await self._sender.call("index", lambda: self.redis.sadd(keyspace.INDEX, event))
+            await self._runner.wait(connection, policy.durability, policy.replicas)
+        await self._runner.sender.call("index", lambda: self.redis.sadd(keyspace.INDEX, event))
         return bool(created)
 
     async def configure(self, event: EventId, policy: EventPolicy) -> None:
-        async with self._held(event) as connection:
-            await self._check_durability(connection, policy)
-            await self._run_event(
+        async with self._runner.held(event) as connection:
+            await self._runner.check_durability(connection, policy)
+            await self._runner.run_event(
                 "configure", event, [], records.policy_to_config(policy), on=connection
             )
-            await self._wait(connection, policy.durability, policy.replicas)
+            await self._runner.wait(connection, policy.durability, policy.replicas)
 
     async def events(self) -> Sequence[EventId]:
-        names = await self._sender.call(
+        names = await self._runner.sender.call(
             "index", lambda: self.redis.smembers(keyspace.INDEX), may_repeat=True
         )
         return sorted(EventId(name) for name in names if is_event_id(name))
@@ -214,10 +200,10 @@ class RedisLedger:
 
     async def _read_durably(self, event: EventId, read: EventSnapshot) -> EventSnapshot:
         """Read again and wait: the script writes the clocks, so what it saw is no younger."""
-        async with self._held(event) as connection:
+        async with self._runner.held(event) as connection:
             snapshot = await self._read(event, read, on=connection)
             policy = snapshot.policy
-            await self._wait(connection, policy.durability, policy.replicas)
+            await self._runner.wait(connection, policy.durability, policy.replicas)
         return snapshot
 
     async def _read(
@@ -228,7 +214,9 @@ class RedisLedger:
             since = None
         seen = ["-", ""] if since is None else [since[1], str(since[0])]
         before_s = time.monotonic()
-        reply = await self._run_event("read", event, [], [*seen, self.floors.refuted(event)], on=on)
+        reply = await self._runner.run_event(
+            "read", event, [], [*seen, self.floors.refuted(event)], on=on
+        )
         after_s = time.monotonic()
         snapshot = records.parse_snapshot(event, reply, after_s, known if since else None)
         self._ended[event] = (snapshot.generation, str(reply[20]), snapshot.ended)
@@ -257,7 +245,7 @@ class RedisLedger:
                 "1" if has_row else "0",
                 "1" if request.named else "0",
             ]
-        reply = await self._run_event("deal", event, keys, args)
+        reply = await self._runner.run_event("deal", event, keys, args)
         issued, ceiling = int(reply[5]), int(reply[6])
         self.floors.note_dealt(event, Generation(int(reply[0])), issued, ceiling)
         return Dealt(records.parse_places(reply, requests), issued, ceiling)
@@ -265,11 +253,11 @@ class RedisLedger:
     async def raise_ceiling(self, event: EventId, step: int) -> int:
         """Raise the ceiling by `step`, as durably as the event asks; return the new ceiling."""
         for _ in range(RAISE_TRIES):
-            async with self._held(event) as connection:
-                proposed, mark, durability, replicas = await self._run_event(
+            async with self._runner.held(event) as connection:
+                proposed, mark, durability, replicas = await self._runner.run_event(
                     "raise", event, [], [str(step)], on=connection
                 )
-                await self._wait(connection, Durability(int(durability)), int(replicas))
+                await self._runner.wait(connection, Durability(int(durability)), int(replicas))
                 # Noted before it counts: once it is committed others deal from it, and a floor that
                 # does not have it would let an event go on below what they dealt.
                 self.floors.note_ceiling(event, int(proposed), step)
@@ -277,7 +265,7 @@ class RedisLedger:
                     await self._on_promise()
                 try:
                     ceiling = int(
-                        await self._run_event(
+                        await self._runner.run_event(
                             "commit_ceiling", event, [], [proposed, mark], on=connection
                         )
                     )
@@ -304,7 +292,7 @@ class RedisLedger:
         generation = self.floors.get(event).generation
         # Any text may name a request; its hash is a safe key of bounded length.
         record = hashlib.sha256((request_id or "").encode()).hexdigest()
-        reply = await self._act(
+        reply = await self._runner.act(
             "release",
             event,
             [keyspace.release_record(event, record)],
@@ -341,7 +329,7 @@ class RedisLedger:
         only_ask: bool = False,
     ) -> Claimed:
         bitmap, bit, chunk = keyspace.claimed_bit(event, generation, position)
-        outcome, ends_at, fresh = await self._run_event(
+        outcome, ends_at, fresh = await self._runner.run_event(
             "claim",
             event,
             [bitmap],
@@ -366,7 +354,7 @@ class RedisLedger:
         by_s: int | None,
         by_visitor: bool,
     ) -> Extended:
-        outcome, ends_at, left = await self._run_event(
+        outcome, ends_at, left = await self._runner.run_event(
             "extend",
             event,
             [],
@@ -384,7 +372,7 @@ class RedisLedger:
     async def leave(
         self, event: EventId, generation: Generation, position: Position, pass_ends_at: int
     ) -> bool:
-        ended = await self._act(
+        ended = await self._runner.act(
             "leave", event, [], [str(generation), str(position), str(pass_ends_at)]
         )
         return bool(ended)
@@ -398,7 +386,7 @@ class RedisLedger:
         releases_only: bool = False,
         for_s: int = 0,
     ) -> None:
-        await self._act(
+        await self._runner.act(
             "change_state",
             event,
             [],
@@ -407,11 +395,13 @@ class RedisLedger:
 
     async def put_handover(self, event: EventId, code_hash: str, value: str, life_s: int) -> None:
         name = keyspace.handover(event, code_hash)
-        await self._sender.call("handover", lambda: self.redis.set(name, value, ex=life_s, nx=True))
+        await self._runner.sender.call(
+            "handover", lambda: self.redis.set(name, value, ex=life_s, nx=True)
+        )
 
     async def take_handover(self, event: EventId, code_hash: str) -> str | None:
         name = keyspace.handover(event, code_hash)
-        value = await self._sender.call("handover", lambda: self.redis.getdel(name))
+        value = await self._runner.sender.call("handover", lambda: self.redis.getdel(name))
         return None if value is None else str(value)
 
     @asynccontextmanager
@@ -422,13 +412,13 @@ class RedisLedger:
             LedgerUnavailable: The connection was refused or lost, or the server fell silent.
         """
         with translated():
-            subscription = await self._connections.subscription()
+            subscription = await self._runner.connections.subscription()
 
         async def channels() -> AsyncIterator[str]:
             asked = False
             with translated():
                 while True:
-                    patience_s = self._sender.timeout_s if asked else LISTEN_S
+                    patience_s = self._runner.sender.timeout_s if asked else LISTEN_S
                     message = await subscription.get_message(timeout=patience_s)
                     if message is None:
                         if asked:
@@ -452,7 +442,7 @@ class RedisLedger:
         Raises:
             LedgerUnavailable: There was none in time.
         """
-        await self._sender.call("ping", lambda: self.redis.ping(), may_repeat=True)
+        await self._runner.sender.call("ping", lambda: self.redis.ping(), may_repeat=True)
 
     async def unsafe_settings(self, events: Sequence[EventSnapshot]) -> list[str]:
         """Return what of the server's settings would lose places of these events, with what to change.
@@ -460,8 +450,8 @@ class RedisLedger:
         Raises:
             LedgerUnavailable: The server did not answer.
         """
-        async with self._held(events[0].event if events else EventId("any")) as connection:
-            info = await self._sender.call(
+        async with self._runner.held(events[0].event if events else EventId("any")) as connection:
+            info = await self._runner.sender.call(
                 "info", lambda: connection.info("memory", "persistence"), may_repeat=True
             )
         return unsafe_settings(info, events)
@@ -475,25 +465,12 @@ class RedisLedger:
         Raises:
             StateLost: The state is missing, and nobody knows enough to bring it back.
         """
-        answer, silent = await self._run(
-            "present",
-            [*keyspace.event_keys(event), keyspace.evidence(event)],
-            [*self._told(event), self.floors.document(event)],
-            may_repeat=True,
-        )
-        if answer == "waiting":
-            return False
-        if answer == "healed":
-            logger.warning(
-                "an event was brought back", extra={"event": event, "silent_gateways": int(silent)}
-            )
-            await self._sender.call("index", lambda: self.redis.sadd(keyspace.INDEX, event))
-        return True
+        return await self._runner.present(event)
 
     async def evidence(self, event: EventId) -> list[Evidence]:
         """Return what gateways know, from tokens alone, of an event whose state is lost."""
         name = keyspace.evidence(event)
-        held = await self._sender.call(
+        held = await self._runner.sender.call(
             "evidence", lambda: self.redis.hgetall(name), may_repeat=True
         )
         return records.parse_evidence(held)
@@ -505,8 +482,8 @@ class RedisLedger:
             Conflict: The event is not lost.
         """
         policy = recovery.policy
-        async with self._held(event) as connection:
-            await self._run(
+        async with self._runner.held(event) as connection:
+            await self._runner.run(
                 "recover",
                 [
                     *keyspace.event_keys(event),
@@ -518,17 +495,17 @@ class RedisLedger:
                 may_repeat=True,
                 on=connection,
             )
-            await self._wait(connection, policy.durability, policy.replicas)
-        await self._sender.call("index", lambda: self.redis.sadd(keyspace.INDEX, event))
+            await self._runner.wait(connection, policy.durability, policy.replicas)
+        await self._runner.sender.call("index", lambda: self.redis.sadd(keyspace.INDEX, event))
 
     async def _is_lost(self, event: EventId) -> bool:
-        known = await self._sender.call(
+        known = await self._runner.sender.call(
             "index", lambda: self.redis.sismember(keyspace.INDEX, event), may_repeat=True
         )
         if not known:
             return False
         state = keyspace.event_keys(event)[0]
-        return not await self._sender.call(
+        return not await self._runner.sender.call(
             "index", lambda: self.redis.exists(state), may_repeat=True
         )
 
@@ -537,7 +514,7 @@ class RedisLedger:
         for event in self.floors.events():
             name = keyspace.key(event, "gateways")
             try:
-                await self._sender.call(
+                await self._runner.sender.call(
                     "goodbye", partial(self.redis.hdel, name, self.floors.gateway)
                 )
             except LedgerUnavailable:
@@ -546,112 +523,3 @@ class RedisLedger:
     def _next_batch_id(self) -> str:
         self._batches += 1
         return f"{self.floors.gateway}-{self._batches}"
-
-    @asynccontextmanager
-    async def _held(self, event: EventId) -> AsyncGenerator[Redis]:
-        """Hold one connection: WAIT and WAITAOF count only what their own has written."""
-        with translated():
-            async with asyncio.timeout(self._sender.timeout_s):
-                await self._holding.acquire()
-        try:
-            with translated():
-                async with self._connections.held(keyspace.event_keys(event)[0]) as connection:
-                    yield connection
-        finally:
-            self._holding.release()
-
-    def _told(self, event: EventId) -> list[str]:
-        """What every script is told first, see prelude.lua."""
-        return [self.floors.brief(event), self.floors.gateway if self._is_gateway else ""]
-
-    async def _act(
-        self,
-        name: str,
-        event: EventId,
-        extra_keys: Sequence[str],
-        args: Sequence[str],
-        *,
-        may_repeat: bool = True,
-    ) -> Any:
-        """Run a script whose answer is a promise: it is given once it is as durable as asked."""
-        async with self._held(event) as connection:
-            reply = await self._run_event(
-                name, event, extra_keys, args, may_repeat=may_repeat, on=connection
-            )
-            config = keyspace.key(event, "config")
-            durability, replicas = await self._sender.call(
-                "policy",
-                lambda: connection.hmget(config, ["durability", "replicas"]),
-            )
-            await self._wait(
-                connection, Durability(int(durability or Durability.FSYNC)), int(replicas or 1)
-            )
-        return reply
-
-    async def _wait(self, connection: Redis, durability: Durability, replicas: int) -> None:
-        if durability is Durability.MEMORY:
-            return
-        timeout_s = self._sender.timeout_s * WAIT_SHARE
-        await self._sender.call(
-            "wait", lambda: make_durable(connection, durability, replicas, timeout_s=timeout_s)
-        )
-
-    async def _check_durability(self, connection: Redis, policy: EventPolicy) -> None:
-        """Refuse a policy that the server cannot keep, before anything is written."""
-        if policy.durability is Durability.FSYNC:
-            await self._wait(connection, policy.durability, policy.replicas)
-
-    async def _run_event(
-        self,
-        name: str,
-        event: EventId,
-        extra_keys: Sequence[str],
-        args: Sequence[str],
-        *,
-        may_repeat: bool = True,
-        on: Redis | None = None,
-    ) -> Any:
-        keys = [*keyspace.event_keys(event), *extra_keys]
-        deadline_s = time.monotonic() + self._patience_s
-        while True:
-            try:
-                return await self._run(
-                    name, keys, [*self._told(event), *args], may_repeat=may_repeat, on=on
-                )
-            except EventHealing:
-                # Nothing was done yet. What we know may be all that is waited for.
-                if await self.present(event):
-                    # Once more; a floor that was raised meanwhile is told with it.
-                    return await self._run(
-                        name, keys, [*self._told(event), *args], may_repeat=may_repeat, on=on
-                    )
-                if time.monotonic() >= deadline_s:
-                    raise
-            except StateLost:
-                # Missing state of an event that nobody ever created is no loss.
-                known = event in self._ended or await self._sender.call(
-                    "index",
-                    lambda: self.redis.sismember(keyspace.INDEX, event),
-                    may_repeat=True,
-                )
-                if not known and not self.floors.knows(event):
-                    raise UnknownEvent(event) from None
-                raise
-            await asyncio.sleep(HEALING_LOOK_S)
-
-    async def _run(
-        self,
-        name: str,
-        keys: Sequence[str],
-        args: Sequence[str],
-        *,
-        may_repeat: bool,
-        on: Redis | None = None,
-    ) -> Any:
-        script = self._scripts[name]
-        return await self._sender.call(
-            name,
-            lambda: script(keys=list(keys), args=list(args), client=on),
-            may_repeat=may_repeat,
-            server=self._connections.server_of(keys[0]),
-        )

@@ -1,5 +1,7 @@
 """One ledger behind a link that can fail, and two gateways, for all scenarios; each has its own event."""
 
+import asyncio
+import contextlib
 import itertools
 import shutil
 import tempfile
@@ -10,6 +12,7 @@ import pytest
 
 from gateway.domain.events import EventPolicy
 from gateway.domain.positions import EventId
+from gateway.errors import LedgerUnavailable
 from gateway.ledger.redis import RedisLedger
 from tests.support.crowd import Crowd, Pace
 from tests.support.faulty_link import FaultyLink
@@ -20,6 +23,7 @@ from tests.support.servers import RealServer, valkey_binary
 
 EVENTS = 60
 POLL_S = 0.25
+CREATE_TRIES = 20
 
 
 class Ground:
@@ -46,7 +50,7 @@ class Ground:
         event = f"sale-{next(self._numbers)}"
         ledger = RedisLedger(self.server.url)
         try:
-            assert await ledger.create(EventId(event), policy, opened=True)
+            await _created(ledger, EventId(event), policy)
         finally:
             await ledger.aclose()
         return Crowd(self.gateways, event, f"{event}.example", self.link.url, pace=pace)
@@ -63,6 +67,16 @@ class Ground:
         for gateway in self.gateways:
             if not gateway.is_running:
                 await gateway.start()
+
+
+async def _created(ledger: RedisLedger, event: EventId, policy: EventPolicy) -> None:
+    """Create it as an operator does: a server that does not answer is asked again."""
+    for _ in range(CREATE_TRIES):
+        with contextlib.suppress(LedgerUnavailable):
+            await ledger.create(event, policy, opened=True)
+            return
+        await asyncio.sleep(0.5)
+    raise AssertionError("the event cannot be created")
 
 
 @pytest.fixture(scope="session")

@@ -318,19 +318,19 @@ async def test_a_ceiling_is_not_committed_once_the_stored_mark_has_changed(sale:
 
 
 async def test_a_raise_that_is_fenced_every_time_gives_up(sale: Sale) -> None:
-    commit = sale.ledger._scripts["commit_ceiling"]
+    commit = sale.ledger._runner._scripts["commit_ceiling"]
 
     async def always_fenced(keys: list[str], args: list[str], client: Redis) -> object:
         # Another server each time, which has been brought back by the time of the commit.
         args[-1] = "another:server"
         return await commit(keys=keys, args=args, client=client)
 
-    sale.ledger._scripts["commit_ceiling"] = always_fenced  # type: ignore[assignment]
+    sale.ledger._runner._scripts["commit_ceiling"] = always_fenced  # type: ignore[assignment]
     with pytest.raises(Fenced):
         await raised(sale, 10)
     with pytest.raises(LedgerUnavailable):
         await sale.join()
-    sale.ledger._scripts["commit_ceiling"] = commit
+    sale.ledger._runner._scripts["commit_ceiling"] = commit
     assert (await sale.join()).position >= 1
 
 

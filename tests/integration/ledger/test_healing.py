@@ -639,16 +639,16 @@ async def test_a_ceiling_whose_commit_was_not_answered_is_known_to_who_raised_it
     await lived_in(house)
     await house.gateways[0].change(StateChange.RESUME)
     raiser = house.gateways[1].ledger
-    commit = raiser._scripts["commit_ceiling"]
+    commit = raiser._runner._scripts["commit_ceiling"]
 
     async def unanswered(keys: list[str], args: list[str], client: Redis) -> object:
         await commit(keys=keys, args=args, client=client)
         raise RedisTimeoutError
 
-    raiser._scripts["commit_ceiling"] = unanswered  # type: ignore[assignment]
+    raiser._runner._scripts["commit_ceiling"] = unanswered  # type: ignore[assignment]
     with pytest.raises(LedgerUnavailable):
         await raiser.raise_ceiling(house.gateways[1].event, 1000)
-    raiser._scripts["commit_ceiling"] = commit
+    raiser._runner._scripts["commit_ceiling"] = commit
     # Another deals from it, and its answers are lost with the server.
     committed = int(house.gateways[0].field("ceiling"))
     dealer = house.gateways[2].through(RedisLedger(house.server.url))
