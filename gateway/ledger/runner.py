@@ -16,7 +16,7 @@ from redis.commands.core import AsyncScript
 
 from gateway.domain.events import Durability, EventPolicy
 from gateway.domain.positions import EventId
-from gateway.errors import EventHealing, StateLost, UnknownEvent
+from gateway.errors import EventHealing, LedgerUnavailable, StateLost, UnknownEvent
 from gateway.ledger import keyspace, scripts
 from gateway.ledger.connections import Connections
 from gateway.ledger.durability import make_durable
@@ -32,6 +32,10 @@ HELD_AT_ONCE = 32
 
 # The part of the time limit that the server itself waits for its disk or its replicas.
 WAIT_SHARE = 0.8
+
+# A request may need a call, its repetition, what we know told, and the call once more. As a whole it waits
+# no longer than so many time limits of one call.
+LONGEST_IN_TIMEOUTS = 3
 
 logger = logging.getLogger(__name__)
 
@@ -59,6 +63,7 @@ class ScriptRunner:
         self.floors = floors
         self._is_gateway = is_gateway
         self._patience_s = healing_patience_s
+        self._bound_s = LONGEST_IN_TIMEOUTS * sender.timeout_s + healing_patience_s
         self._holding = asyncio.Semaphore(HELD_AT_ONCE)
         self._scripts: dict[str, AsyncScript] = {
             name: self.client.register_script(scripts.source(name)) for name in scripts.NAMES
@@ -114,8 +119,12 @@ class ScriptRunner:
         *,
         may_repeat: bool = True,
     ) -> Any:
-        """Run a script whose answer is a promise: it is given once it is as durable as asked."""
-        async with self.held(event) as connection:
+        """Run a script whose answer is a promise: it is given once it is as durable as asked.
+
+        Raises:
+            LedgerUnavailable: There was no answer in time; what was written may count all the same.
+        """
+        async with self._in_time(), self.held(event) as connection:
             reply = await self.run_event(
                 name, event, extra_keys, args, may_repeat=may_repeat, on=connection
             )
@@ -128,6 +137,15 @@ class ScriptRunner:
                 connection, Durability(int(durability or Durability.FSYNC)), int(replicas or 1)
             )
         return reply
+
+    @asynccontextmanager
+    async def _in_time(self) -> AsyncGenerator[None]:
+        """Bound a whole request to the ledger, however many calls and repetitions it takes."""
+        try:
+            async with asyncio.timeout(self._bound_s):
+                yield
+        except TimeoutError as exc:
+            raise LedgerUnavailable("timeout", "the ledger did not answer in time") from exc
 
     async def wait(self, connection: Redis, durability: Durability, replicas: int) -> None:
         if durability is Durability.MEMORY:
@@ -151,6 +169,21 @@ class ScriptRunner:
         *,
         may_repeat: bool = True,
         on: Redis | None = None,
+    ) -> Any:
+        async with self._in_time():
+            return await self._run_patiently(
+                name, event, extra_keys, args, may_repeat=may_repeat, on=on
+            )
+
+    async def _run_patiently(
+        self,
+        name: str,
+        event: EventId,
+        extra_keys: Sequence[str],
+        args: Sequence[str],
+        *,
+        may_repeat: bool,
+        on: Redis | None,
     ) -> Any:
         keys = [*keyspace.event_keys(event), *extra_keys]
         deadline_s = time.monotonic() + self._patience_s
