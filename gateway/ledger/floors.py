@@ -274,19 +274,19 @@ def _words(value: Any) -> list[str]:
     return [str(word) for word in words]
 
 
+def _pairs(words: Sequence[Any]) -> dict[str, str]:
+    return {str(words[i]): str(words[i + 1]) for i in range(0, len(words), 2)}
+
+
 def _record(reply: Sequence[Any], before: Mapping[str, Any] | None) -> dict[str, Any]:
     more = dict(zip(reply[24][::2], reply[24][1::2], strict=True))
-    ended = [str(word) for word in reply[19]]
+    ended = _pairs(reply[19])
     if before is not None:
-        # A reader that holds the ended sessions is told of new ones only.
-        ended = [*before["ended"], *ended] if ended else before["ended"]
-        now_s = int(reply[0]) // 1000
-        ended = [
-            word
-            for i in range(0, len(ended), 2)
-            if int(ended[i + 1]) >= now_s
-            for word in ended[i : i + 2]
-        ]
+        # A reader that holds the ended sessions is told of new ones only; of those that a gateway put
+        # back after a loss it may be told once more.
+        ended = {**_pairs(before["ended"]), **ended} if ended else _pairs(before["ended"])
+    now_s = int(reply[0]) // 1000
+    kept = [word for pair in ended.items() if int(pair[1]) >= now_s for word in pair]
     return {
         "state": reply[2],
         "active_ms": int(reply[6]),
@@ -300,7 +300,7 @@ def _record(reply: Sequence[Any], before: Mapping[str, Any] | None) -> dict[str,
         "draw_count": reply[16],
         "config": list(reply[17]),
         "releases": list(reply[18]),
-        "ended": ended,
+        "ended": kept,
         "revision": int(reply[22]),
         "draw_seed": more["draw_seed"],
         "acts": more["acts"],

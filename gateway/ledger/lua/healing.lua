@@ -198,6 +198,7 @@ local function lift(e, floor)
         for i = 1, #r.ended, 2 do
             if not held[r.ended[i]] then
                 redis.call('XADD', KEYS[7], '*', 'position', r.ended[i], 'until', r.ended[i + 1])
+                held[r.ended[i]] = true
             end
             e.ended_until = math.max(e.ended_until, tonumber(r.ended[i + 1]))
             if redis.call('ZREM', KEYS[5], r.ended[i]) == 1 then

@@ -956,3 +956,21 @@ async def has_caught_up(primary: RealServer) -> None:
     await wait_until(lambda: "state=online" in primary.raw("INFO", "replication"))
     primary.command("SET", "written-last", "1")
     assert primary.command("WAIT", 1, 5000) == 1
+
+
+async def test_what_is_put_back_again_and_again_does_not_grow(house: House) -> None:
+    # Put back by every gateway after every loss, a list that is not told apart would double each time.
+    await lived_in(house)
+    size = house.server.command("XLEN", house.gateways[0].key("ended"))
+    assert size > 0
+    for _ in range(6):
+        house.server.command("FLUSHALL")
+        await house.come_back()
+        for gateway in house.gateways:
+            await gateway.read()
+    assert house.server.command("XLEN", house.gateways[0].key("ended")) == size
+    event = house.gateways[0].event
+    for gateway in house.gateways:
+        record = gateway.ledger.floors.get(event).record
+        assert record is not None
+        assert len(record["ended"]) == 2 * size
