@@ -121,7 +121,6 @@ class Stage:
             lambda: (
                 self._known("state") == state.state
                 and self._known("updated_at_ms") == state.updated_at_ms
-                and self._known("issued") >= state.issued
                 and self._known("ended").keys() == state.ended.keys()
             )
         )

@@ -55,6 +55,9 @@ def settings_of(stage: Stage, *, token: str | None, event: str | None) -> Schema
             "headers": headers,
             "parameters": {} if event is None else {"path.event": event},
             "generation": {"max-examples": EXAMPLES, "deterministic": True, "no-shrink": True},
+            # A busy machine is no finding.
+            "suppress-health-check": ["all"],
+            "request-timeout": 60,
             "phases": {"stateful": {"enabled": False}},
             "checks": {
                 "not_a_server_error": {"expected-statuses": ["2xx", "3xx", "4xx", LEDGER_AWAY]},
@@ -77,6 +80,12 @@ def settings_of(stage: Stage, *, token: str | None, event: str | None) -> Schema
     )
 
 
+def error_of(happened: events.NonFatalError | events.FatalError) -> str:
+    if isinstance(happened, events.NonFatalError):
+        return f"{happened.info.title}: {happened.info.message}"
+    return repr(happened.exception)
+
+
 def walk(stage: Stage, *, token: str | None = None, event: str | None = None) -> Walk:
     """Walk through all operations, with `token` on every call, at `event` or at any name."""
     settings = settings_of(stage, token=token, event=event)
@@ -91,7 +100,7 @@ def walk(stage: Stage, *, token: str | None = None, event: str | None = None) ->
                 assert interaction.response is not None, interaction.request
                 walked.statuses[interaction.response.status_code] += 1
         elif isinstance(happened, events.NonFatalError | events.FatalError):
-            walked.failures.append(f"schemathesis itself failed: {vars(happened)}")
+            walked.failures.append(f"schemathesis itself failed: {error_of(happened)}")
     return walked
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from gateway.domain.positions import EventId
+from gateway.errors import StateLost
 from tests.support.eventually import eventually
 from tests.support.gateways import Gateway, Tables, event_table, write_settings
 from tests.support.minting import Mint
@@ -105,6 +107,17 @@ def test_an_answer_of_the_backend_goes_out_though_its_word_cannot_be_noted(stage
     assert visitor.get("/book").status == 200
 
 
+@pytest.fixture
+def remembers_nothing(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A gateway that cannot bring an event back, as one that knows no record of it."""
+
+    async def present(event: EventId) -> bool:
+        raise StateLost(event)
+
+    monkeypatch.setattr(stage.gateway.opened.ledger, "present", present)
+
+
+@pytest.mark.usefixtures("remembers_nothing")
 def test_an_emptied_ledger_is_never_an_open_door(stage: Stage) -> None:
     admitted, served, waiting = stage.waiting(), stage.waiting(), stage.waiting()
     stage.release(2)
@@ -122,6 +135,7 @@ def test_an_emptied_ledger_is_never_an_open_door(stage: Stage) -> None:
     assert stage.visitor().call("join").verdict == AWAY
 
 
+@pytest.mark.usefixtures("remembers_nothing")
 @pytest.mark.parametrize(
     "damage",
     [
