@@ -1,6 +1,7 @@
 """A server under whose settings places would be lost is refused at start, with what to change."""
 
 import json
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -33,6 +34,7 @@ def new_server() -> Iterator[NewServer]:
     yield start
     for server in started:
         server.kill()
+        shutil.rmtree(server.folder)
 
 
 @pytest.fixture
