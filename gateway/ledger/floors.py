@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from gateway.domain.positions import EventId, Generation, Position, is_event_id
+from gateway.ledger.group_commit import MIN_STEP
 
 # The pace of joins is measured over spans no shorter than this.
 _RATE_SPAN_S = 1.0
@@ -30,7 +31,7 @@ class Floor:
             tokens are known.
         as_of_s: Monotonic instant of the last good answer.
         rate: The highest pace of joins seen, per second.
-        step: The largest step by which this process raised the ceiling.
+        step: The largest step by which the ceiling was seen to be raised.
         refuted: Positions of genuine tokens that lie in what counted as holes.
     """
 
@@ -41,7 +42,7 @@ class Floor:
     record: dict[str, Any] | None = None
     as_of_s: float = 0.0
     rate: float = _LEAST_RATE
-    step: int = 64
+    step: int = MIN_STEP
     refuted: set[int] = field(default_factory=set[int])
     _counted: int = 0
     _counted_at_s: float = 0.0
@@ -172,8 +173,7 @@ class Floors:
             return ""
         return json.dumps(
             {
-                **_numbers(floor),
-                "age_ms": self._age_ms(floor),
+                **self._numbers(floor),
                 "stands_for": sorted(self._stands_for),
                 "gateways": str(floor.record["gateways"]).split() if floor.record else [],
                 **({"record": floor.record} if floor.record else {}),
@@ -185,11 +185,7 @@ class Floors:
         return {
             "stands_for": sorted(self._stands_for),
             "events": {
-                event: {
-                    **_numbers(floor),
-                    "age_ms": self._age_ms(floor),
-                    "record": floor.record,
-                }
+                event: {**self._numbers(floor), "record": floor.record}
                 for event, floor in self._floors.items()
                 if floor.generation
             },
@@ -224,19 +220,17 @@ class Floors:
     def _of(self, event: EventId) -> Floor:
         return self._floors.setdefault(event, Floor())
 
-    def _age_ms(self, floor: Floor) -> int:
-        return max(math.ceil((self._monotonic_s() - floor.as_of_s) * 1000), 0)
-
-
-def _numbers(floor: Floor) -> dict[str, Any]:
-    return {
-        "generation": floor.generation,
-        "issued": floor.issued,
-        "ceiling": floor.ceiling,
-        "served": floor.served,
-        "rate": round(floor.rate, 3),
-        "step": floor.step,
-    }
+    def _numbers(self, floor: Floor) -> dict[str, Any]:
+        age_s = max(self._monotonic_s() - floor.as_of_s, 0.0)
+        return {
+            "generation": floor.generation,
+            "issued": floor.issued,
+            "ceiling": floor.ceiling,
+            "served": floor.served,
+            "rate": round(floor.rate, 3),
+            "step": floor.step,
+            "age_ms": math.ceil(age_s * 1000),
+        }
 
 
 def _floor_from(held: Mapping[str, Any], written_at_s: float) -> Floor:

@@ -186,19 +186,20 @@ class ScriptRunner:
         on: Redis | None,
     ) -> Any:
         keys = [*keyspace.event_keys(event), *extra_keys]
+
+        async def attempt() -> Any:
+            words = [*self._told(event), *args]
+            return await self.run(name, keys, words, may_repeat=may_repeat, on=on)
+
         deadline_s = time.monotonic() + self._patience_s
         while True:
             try:
-                return await self.run(
-                    name, keys, [*self._told(event), *args], may_repeat=may_repeat, on=on
-                )
+                return await attempt()
             except EventHealing:
                 # Nothing was done yet. What we know may be all that is waited for.
                 if await self.present(event):
                     # Once more; a floor that was raised meanwhile is told with it.
-                    return await self.run(
-                        name, keys, [*self._told(event), *args], may_repeat=may_repeat, on=on
-                    )
+                    return await attempt()
                 if time.monotonic() >= deadline_s:
                     raise
             except StateLost:

@@ -12,9 +12,9 @@ import pytest
 
 from gateway.tokens.keyring import activate, new_key
 from tests.faults.conftest import Ground
-from tests.faults.test_nothing_is_lost import FRESH_S, Scenario, go_wrong, summary
+from tests.faults.test_nothing_is_lost import FRESH_S, Scenario, acquit, played
 from tests.support.crowd import Pace
-from tests.support.judging import Bounds, Guarantee, judge
+from tests.support.judging import Bounds, Guarantee
 
 pytestmark = [pytest.mark.integration, pytest.mark.anyio]
 
@@ -99,13 +99,6 @@ SCENARIOS = [
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
 async def test_what_is_lost_comes_back(ground: Ground, scenario: Scenario) -> None:
-    crowd = await ground.gather(scenario.pace, scenario.policy)
-    async with crowd.gathered():
-        await asyncio.gather(crowd.run(), go_wrong(ground, crowd, scenario))
-        await ground.heal()
-        await crowd.settle()
-    assert len(crowd.tickets) > scenario.pace.joins_per_s / 2
-    assert any(ticket.held for ticket in crowd.tickets)
-    print(summary(crowd.history))
-    violations = judge(crowd.history, Bounds(fresh_s=FRESH_S, forgiven=LOST_WITH_THE_LEDGER))
-    assert not violations, "\n".join(map(str, violations[:5]))
+    crowd = await played(ground, scenario)
+    bounds = Bounds(fresh_s=FRESH_S, forgiven=LOST_WITH_THE_LEDGER)
+    acquit(crowd, bounds, more_than=scenario.pace.joins_per_s / 2)
