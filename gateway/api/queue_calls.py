@@ -15,7 +15,6 @@ from gateway.answers import (
     refusal,
     send_answer,
 )
-from gateway.api.pointer import PointerDocuments
 from gateway.api.shapes import (
     joined_document,
     passed_document,
@@ -42,6 +41,7 @@ from gateway.domain.peers import Peers
 from gateway.domain.positions import EventId, is_event_id
 from gateway.domain.routes import RouteTable
 from gateway.errors import TokenRejected, UnknownEvent
+from gateway.pointer import PointerDocuments
 from gateway.queue import JoinCall, NoMoreExtensions, Passed, Refreshed, Room
 
 Handler: TypeAlias = Callable[[Call], Awaitable[Answer]]

@@ -186,6 +186,13 @@ RULES: tuple[Rule, ...] = (
         most=LONGEST_S,
     ),
     Rule(
+        "opens_at",
+        "opens_at",
+        _moment_or_never,
+        "TIME|never",
+        "When the event is meant to open: visitors see a countdown. It does not open by itself.",
+    ),
+    Rule(
         "closes_at",
         "closes_at",
         _moment_or_never,

@@ -130,7 +130,8 @@ def _overview_row(document: Mapping[str, Any]) -> tuple[str, ...]:
 
 def policy_text(policy: Mapping[str, Any]) -> str:
     """The rules of an event, named as the flags are."""
-    late_for, closes_at = policy["late_for_s"], policy["closes_at"]
+    late_for = policy["late_for_s"]
+    opens_at, closes_at = policy["opens_at"], policy["closes_at"]
     return pairs(
         [
             ("window", describe_duration(policy["window_s"])),
@@ -144,6 +145,7 @@ def policy_text(policy: Mapping[str, Any]) -> str:
             ),
             ("finish grace", describe_duration(policy["finish_grace_s"])),
             ("token life", describe_duration(policy["token_life_s"])),
+            ("opens at", describe_moment(opens_at) if opens_at else "no time set"),
             ("closes at", describe_moment(closes_at) if closes_at else "no time set"),
             ("one place per sub", _yes_no(policy["one_place_per_sub"])),
             ("voucher required", _yes_no(policy["voucher_required"])),

@@ -53,6 +53,7 @@ class EventPolicy:
         extend_s: By how much, counted from the moment of asking.
         finish_grace_s: How long `finish` paths still admit a pass after its end.
         token_life_s: How long a queue token lives where no `closes_at` is set.
+        opens_at: Unix seconds at which the event is meant to open, for the countdown; 0 for unsaid.
         closes_at: Unix seconds at which the event is meant to close; tokens live 24 h longer.
         one_place_per_sub: Whether one visitor named by a voucher gets one position only.
         voucher_required: Whether a join must carry a voucher.
@@ -71,6 +72,7 @@ class EventPolicy:
     extend_s: int = 600
     finish_grace_s: int = 600
     token_life_s: int = 7 * 86_400
+    opens_at: int = 0
     closes_at: int = 0
     one_place_per_sub: bool = False
     voucher_required: bool = False

@@ -28,7 +28,18 @@ def test_it_says_how_far_the_queue_is(stage: Stage) -> None:
         "holes": [],
         "window": 900,
         "message": "",
+        "opens_at": None,
+        "full": False,
+        "poll": {"nearest": 2, "farthest": 60, "unknown": 10, "heartbeat": 15},
     }
+
+
+def test_it_says_when_the_event_opens_and_whether_the_site_is_full(open_stage: OpenStage) -> None:
+    stage = open_stage(max_sessions=1, opens_at=1_893_456_000)
+    document = stage.visitor().call("").json()
+    assert (document["opens_at"], document["full"]) == (1_893_456_000, False)
+    stage.admitted()
+    eventually(lambda: stage.visitor().call("").json()["full"])
 
 
 def test_it_is_the_same_bytes_for_everyone(stage: Stage) -> None:

@@ -7,11 +7,27 @@ from typing import Any
 import msgspec
 
 from gateway.answers import Answer, RawHeader
-from gateway.domain.events import EventSnapshot
+from gateway.domain.events import NO_LIMIT, EventSnapshot
 from gateway.domain.positions import EventId
-from gateway.domain.waiting import release_rate_per_s
+from gateway.domain.waiting import (
+    FARTHEST_POLL_S,
+    NEAREST_POLL_S,
+    UNKNOWN_POLL_S,
+    release_rate_per_s,
+)
 
 CACHE_CONTROL = b"public, max-age=1"
+
+
+# A pushed document is repeated after this long without a change. A stream that was silent for two of these
+# has failed, whatever the connection looks like.
+HEARTBEAT_S = 15
+
+
+def is_full(snapshot: EventSnapshot) -> bool:
+    """Whether as many sessions run as the backend is said to carry."""
+    limit = snapshot.policy.max_sessions
+    return limit != NO_LIMIT and snapshot.active_sessions >= limit
 
 
 def pointer_document(snapshot: EventSnapshot) -> dict[str, Any]:
@@ -32,6 +48,14 @@ def pointer_document(snapshot: EventSnapshot) -> dict[str, Any]:
         "holes": [list(hole) for hole in snapshot.holes.ranges],
         "window": snapshot.policy.window_s,
         "message": snapshot.message,
+        "opens_at": snapshot.policy.opens_at or None,
+        "full": is_full(snapshot),
+        "poll": {
+            "nearest": NEAREST_POLL_S,
+            "farthest": FARTHEST_POLL_S,
+            "unknown": UNKNOWN_POLL_S,
+            "heartbeat": HEARTBEAT_S,
+        },
         "updated_at": snapshot.updated_at_ms // 1000,
     }
 
