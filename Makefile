@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-waiting test-others lint types check fuzz soak bench durability clean
+.PHONY: help demo test test-faults test-ledger test-others lint types check fuzz soak bench durability clean
 
 help: ## Show this help
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -22,17 +22,22 @@ $(VENV)/test.stamp: pyproject.toml
 demo: $(VENV)/run.stamp ## Run a gateway in front of a sample site, on an embedded ledger
 	$(BIN)/gateway demo
 
-# Those that mostly wait, for servers to fail and to come back; they run beside all others.
-WAITING := tests/faults tests/integration/ledger tests/integration/topologies tests/properties
+# Most tests wait more than they work: for servers to start, to fail and to come back. So three parts run
+# beside each other; what is named nowhere belongs to the last.
+FAULTS := tests/faults tests/integration/topologies tests/integration/cli tests/integration/server
+LEDGER := tests/integration/ledger tests/properties
 
 test: $(VENV)/test.stamp ## Run every test that this machine has the tools for
-	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target test-waiting test-others
+	@$(MAKE) --no-print-directory --jobs=3 --output-sync=target test-faults test-ledger test-others
 
-test-waiting: $(VENV)/test.stamp
-	$(BIN)/python -m pytest -p no:cacheprovider $(WAITING)
+test-faults: $(VENV)/test.stamp
+	$(BIN)/python -m pytest -p no:cacheprovider $(FAULTS)
+
+test-ledger: $(VENV)/test.stamp
+	$(BIN)/python -m pytest -p no:cacheprovider $(LEDGER)
 
 test-others: $(VENV)/test.stamp
-	$(BIN)/python -m pytest $(WAITING:%=--ignore=%)
+	$(BIN)/python -m pytest $(FAULTS:%=--ignore=%) $(LEDGER:%=--ignore=%)
 
 lint: $(VENV)/test.stamp ## Check format, style and the rules of dependence
 	$(BIN)/ruff format --check .

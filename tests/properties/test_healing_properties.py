@@ -209,7 +209,7 @@ def test_no_position_is_dealt_twice_whatever_is_forgotten(server: RealServer) ->
     seen: Counter[str] = Counter()
 
     @settings(
-        max_examples=int(os.environ.get("GATEWAY_HYPOTHESIS_EXAMPLES", "2000")) if LONG else 120,
+        max_examples=int(os.environ.get("GATEWAY_HYPOTHESIS_EXAMPLES", "2000")) if LONG else 60,
         derandomize=not LONG,
         database=None,
         deadline=None,

@@ -530,7 +530,7 @@ def server() -> Iterator[RealServer]:
 
 def test_any_interleaving_keeps_the_queue_fair(server: RealServer) -> None:
     profile = settings(
-        max_examples=int(os.environ.get("GATEWAY_HYPOTHESIS_EXAMPLES", "400")) if LONG else 80,
+        max_examples=int(os.environ.get("GATEWAY_HYPOTHESIS_EXAMPLES", "400")) if LONG else 45,
         stateful_step_count=60 if LONG else 30,
         derandomize=not LONG,
         database=None,

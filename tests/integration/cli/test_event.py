@@ -33,7 +33,8 @@ def test_a_new_event_is_scheduled_and_holds_the_rules_of_its_flags(operator: Ope
     made = operator(
         "event", "create", "flags", "--window", "20m", "--session", "90s", "--max-sessions", 7,
         "--late-for", "1h", "--extend-times", 2, "--extend-by", "5m", "--finish-grace", "1m",
-        "--token-life", "2d", "--closes-at", "2030-01-01T00:00+00:00", "--headroom", 3,
+        "--token-life", "2d", "--opens-at", "2029-12-31T00:00+00:00",
+        "--closes-at", "2030-01-01T00:00+00:00", "--headroom", 3,
         "--one-place-per-sub", "--voucher-required", "--draw", "--json",
     )  # fmt: skip
 
@@ -51,6 +52,7 @@ def test_a_new_event_is_scheduled_and_holds_the_rules_of_its_flags(operator: Ope
         "extend_s": 300,
         "finish_grace_s": 60,
         "token_life_s": 172_800,
+        "opens_at": 1_893_369_600,
         "closes_at": 1_893_456_000,
         "one_place_per_sub": True,
         "voucher_required": True,

@@ -27,6 +27,7 @@ def test_rules_are_said_in_words() -> None:
             "extend_s": 600,
             "finish_grace_s": 0,
             "token_life_s": 604_800,
+            "opens_at": 1_893_456_000,
             "closes_at": 0,
             "one_place_per_sub": False,
             "voucher_required": True,
@@ -38,6 +39,7 @@ def test_rules_are_said_in_words() -> None:
 
     assert "max sessions       no limit" in text
     assert "late for           the token's life" in text
+    assert "opens at           2030-01-01" in text
     assert "closes at          no time set" in text
     assert "voucher required   yes" in text
     assert "durability         replicas, 2" in text
