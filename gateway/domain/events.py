@@ -97,6 +97,21 @@ class Release:
 
 
 @dataclass(frozen=True, slots=True)
+class LetIn:
+    """Movements of the pointer since the entry before it in the history, taken together.
+
+    Attributes:
+        open_s: The event's open clock when the last of them was made.
+        people: Turns outside holes that they let in.
+        movements: How many; those of one second are one.
+    """
+
+    open_s: int
+    people: int
+    movements: int
+
+
+@dataclass(frozen=True, slots=True)
 class Healed:
     """How an event was brought back after its state was lost, behind, or on another server.
 
@@ -128,6 +143,9 @@ class EventSnapshot:
         ended: Positions whose session was ended early, with the Unix second their pass dies.
         revision: Grows with every change that visitors can see.
         healed: How the event was last brought back after a loss; None where it never was.
+        open_ms: The open clock, which runs only while the event is open, full or not.
+        history: Whom the pointer let in, on the open clock: bounded, the latest last. Empty where
+            nobody was, where an older version keeps the state, or after a loss.
     """
 
     event: EventId
@@ -151,6 +169,8 @@ class EventSnapshot:
     ended: dict[Position, int] = field(default_factory=dict[Position, int])
     revision: int = 0
     healed: "Healed | None" = None
+    open_ms: int = 0
+    history: tuple[LetIn, ...] = ()
 
     def promises_more_than(self, other: "EventSnapshot | None") -> bool:
         """Whether this lets in more than `other`: what must be durable before it is shown."""

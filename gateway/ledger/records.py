@@ -11,6 +11,7 @@ from gateway.domain.events import (
     EventSnapshot,
     EventState,
     Healed,
+    LetIn,
     Release,
 )
 from gateway.domain.holes import Holes
@@ -125,6 +126,8 @@ def parse_snapshot(
             read_at_s=read_at_s,
             revision=int(reply[22]),
             healed=_healed(reply[23]),
+            open_ms=int(reply[25]),
+            history=_history(reply[26]),
         )
     except (ValueError, TypeError, IndexError) as exc:
         raise StateLost("the event's state cannot be read") from exc
@@ -177,6 +180,14 @@ def _healed(text: str) -> Healed | None:
 def _release(text: str) -> Release:
     active_ms, people, turn = text.split(":")
     return Release(turn=int(turn), active_ms=int(active_ms), people=int(people))
+
+
+def _history(text: str) -> tuple[LetIn, ...]:
+    # Waiting times come of it and nothing else: where it cannot be read, there is none.
+    try:
+        return tuple(LetIn(*map(int, entry.split(":", 2))) for entry in text.split(",") if entry)
+    except (ValueError, TypeError):
+        return ()
 
 
 def _ended(

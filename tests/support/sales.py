@@ -176,5 +176,5 @@ class Sale:
         return dump
 
 
-TICKS = ("ticked_at", "ledger_ms", "active_ms")
+TICKS = ("ticked_at", "ledger_ms", "active_ms", "open_ms")
 """The fields of the state that time alone changes."""

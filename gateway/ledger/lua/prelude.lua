@@ -14,10 +14,11 @@
 -- ARGV[2]  gateway    the caller's id, or '' where it is no gateway
 --                     Both are taken off ARGV here: the scripts count their own from 1.
 --
--- Two clocks run here, both in ms and in clamped steps, so that an outage or a jump of the server's
+-- Three clocks run here, all in ms and in clamped steps, so that an outage or a jump of the server's
 -- clock ends nobody's session and nobody's window:
 --   ledger_ms  runs always; sessions end on it
 --   active_ms  runs while claims can be served; windows end on it
+--   open_ms    runs while the event is open; waiting times are told on it
 --
 -- Errors begin with a word that the adapter knows: LOST, HEALING, LAYOUT, GONE, STATE, GENERATION,
 -- CONFLICT, FENCED. After one, nothing but the clocks was changed.
@@ -162,19 +163,22 @@ local function doubt(e)
     return nil
 end
 
--- The names of the state's fields. Those in the second list are there only after a first bypass.
+-- The names of the state's fields. Those in the second list are there only after a first bypass; those
+-- in the third only once this version has saved the state: a gateway of the version before leaves them as
+-- they are, and what is lost with them is a guess at the waiting time, so their absence is no loss.
 local FIELDS = {'layout', 'generation', 'state', 'mark', 'ceiling', 'next', 'active_ms', 'ledger_ms',
     'ticked_at', 'running', 'windows_ended_to', 'holes', 'message', 'claims_frozen', 'draw_hash',
     'draw_seed', 'draw_count', 'claims', 'updated_at', 'late', 'active', 'issued', 'served',
     'revision', 'acts', 'claimed', 'ended_until', 'healed'}
 local BYPASS_FIELDS = {'bypass_until', 'bypass_from'}
+local LATER_FIELDS = {'open_ms'}
 local NUMBERS = {'generation', 'ceiling', 'next', 'active_ms', 'ledger_ms', 'ticked_at',
     'windows_ended_to', 'claims', 'updated_at', 'late', 'active', 'issued', 'served', 'revision',
     'ended_until'}
 
 local function raw_state()
     local names, s = {}, {}
-    for _, list in ipairs({FIELDS, BYPASS_FIELDS}) do
+    for _, list in ipairs({FIELDS, BYPASS_FIELDS, LATER_FIELDS}) do
         for _, name in ipairs(list) do
             names[#names + 1] = name
         end
@@ -220,7 +224,7 @@ local function load_event(as_it_is)
         holes = parse_holes(s.holes), message = s.message, claims_frozen = s.claims_frozen ~= '0',
         bypass_until = whole(s.bypass_until), bypass_from = s.bypass_from, draw_hash = s.draw_hash,
         draw_seed = s.draw_seed, draw_count = s.draw_count, acts = s.acts, claimed = s.claimed,
-        healed = s.healed,
+        healed = s.healed, open_ms = whole(s.open_ms) or 0,
     }
     for _, name in ipairs(NUMBERS) do
         e[name] = whole(s[name])
@@ -300,6 +304,9 @@ local function tick(e)
     if e.running then
         e.active_ms = e.active_ms + step
     end
+    if e.state == 'open' then
+        e.open_ms = e.open_ms + step
+    end
     if e.state == 'bypass' and e.bypass_until and e.ledger_ms >= e.bypass_until then
         e.state = e.bypass_from
         e.updated_at = now
@@ -331,7 +338,16 @@ local function save(e)
         'windows_ended_to', int(e.windows_ended_to), 'holes', format_holes(e.holes),
         'claims', int(e.claims), 'active', int(e.active), 'late', int(e.late),
         'updated_at', int(e.updated_at), 'revision', int(e.revision), 'acts', e.acts,
-        'claimed', e.claimed, 'ended_until', int(e.ended_until))
+        'claimed', e.claimed, 'ended_until', int(e.ended_until), 'open_ms', int(e.open_ms))
+end
+
+-- The history of releases, from which waiting times are told: "served open_s:people:movements,…" with the
+-- latest last. It speaks for the pointer that it names: one moved by who keeps no history (a gateway of
+-- the version before, healing) makes it void, and '' is returned.
+local function read_history(e)
+    local served, entries =
+        string.match(redis.call('HGET', KEYS[1], 'history') or '', '^(%d+) ([%d:,]+)$')
+    return served == int(e.served) and entries or ''
 end
 
 -- A number is kept twice; both places in one step, the counter before anything that names it. Nothing

@@ -7,7 +7,8 @@
 --
 -- Returns a list: scalars as strings, then the policy (flat), the releases, the ended sessions
 -- (position, until, …), the id of the newest of them, the end of a bypass under way, and what else a
--- gateway must know to bring the event back should it be lost (flat).
+-- gateway must know to bring the event back should it be lost (flat), the open clock in ms, and the
+-- history of releases.
 
 local e, err = load_event()
 if err then
@@ -55,4 +56,5 @@ return {
         'bypass_left_ms', is_bypass and int(math.max(e.bypass_until - e.ledger_ms, 0)) or '',
         'bypass_from', is_bypass and e.bypass_from or '', 'gateways', known_gateways(),
     },
+    int(e.open_ms), read_history(e),
 }

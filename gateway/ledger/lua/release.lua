@@ -13,6 +13,8 @@
 -- Returns strings: before, after, people, 1 when capped, 1 when this id had been carried out. Turns
 -- inside holes belong to nobody: they are not counted and the pointer crosses them for free.
 
+local MAX_HISTORY = 120
+
 local e, err = load_event()
 if err then
     return err
@@ -88,7 +90,48 @@ if dry_run then
     return {int(before), int(after), int(people), capped, '0'}
 end
 
+-- Note in the history that people were let in. It is bounded by its count, not by its age: bursts by hand
+-- half an hour apart are in it for days. Past the bound the two neighbours become one that lie closest
+-- together for their age, so that what is recent stays sharp.
+local function note_in_history(moved_from)
+    if people == 0 then
+        return moved_from
+    end
+    local entries = {}
+    for at, count, movements in string.gmatch(moved_from, '(%d+):(%d+):(%d+)') do
+        entries[#entries + 1] = {tonumber(at), tonumber(count), tonumber(movements)}
+    end
+    local at, latest = math.floor(e.open_ms / COALESCE_MS), entries[#entries]
+    if latest and latest[1] > at then
+        -- The open clock was lost: on the new one these times say nothing.
+        entries, latest = {}, nil
+    end
+    if latest and latest[1] == at then
+        latest[2] = latest[2] + people
+    else
+        entries[#entries + 1] = {at, people, 1}
+    end
+    if #entries > MAX_HISTORY then
+        local closest, least = 2, math.huge
+        for i = 2, #entries - 1 do
+            local since = entries[i - 1][1]
+            local share = (entries[i + 1][1] - since) / (at - since)
+            if share < least then
+                closest, least = i, share
+            end
+        end
+        local earlier = table.remove(entries, closest)
+        local later = entries[closest]
+        later[2], later[3] = later[2] + earlier[2], later[3] + earlier[3]
+    end
+    for i, entry in ipairs(entries) do
+        entries[i] = int(entry[1]) .. ':' .. int(entry[2]) .. ':' .. int(entry[3])
+    end
+    return table.concat(entries, ',')
+end
+
 if after > before then
+    local history = note_in_history(read_history(e))
     -- Movements of the same second of the event clock are one record. It keeps the later time: no
     -- window gets shorter, and none by more than a second longer.
     local newest = redis.call('ZRANGE', KEYS[4], -1, -1)[1]
@@ -107,6 +150,7 @@ if after > before then
         redis.call('ZREM', KEYS[4], newest)
     end
     set_served(e, after)
+    redis.call('HSET', KEYS[1], 'history', int(after) .. ' ' .. history)
     announce(e)
 end
 if has_id then
