@@ -4,13 +4,19 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import parse_qs, quote, urlsplit
+from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
 import msgspec
 from starlette.types import Receive, Scope
 
 from gateway.answers import Answer, RawHeader, problem
-from gateway.domain.carriers import Carried, RawHeaders, carried_tokens, cookie_names
+from gateway.domain.carriers import (
+    Carried,
+    RawHeaders,
+    carried_tokens,
+    cookie_names,
+    parse_cookies,
+)
 from gateway.domain.peers import Peers
 from gateway.domain.positions import EventId
 from gateway.domain.return_to import ReturnTo, parse_return_to
@@ -82,12 +88,14 @@ class Call:
             raise Refusal(problem(400, f"The field {name.decode()} came twice."))
         return self.single.get(name)
 
+    def listed(self, name: bytes) -> str:
+        """Return a field that is a list, which may come in several lines (RFC 9110, section 5.3)."""
+        values = [value for key, value in self.scope["headers"] if key == name]
+        return b",".join(values).decode("latin-1")
+
     @property
     def wants_html(self) -> bool:
-        # A list, which may come in several fields (RFC 9110, section 5.3).
-        return any(
-            b"text/html" in value for name, value in self.scope["headers"] if name == b"accept"
-        )
+        return "text/html" in self.listed(b"accept")
 
     def carried(self) -> Carried:
         """Return the tokens of ours that came along.
@@ -103,6 +111,14 @@ class Call:
     def query(self, name: str) -> str:
         values = parse_qs(self.scope["query_string"].decode("latin-1")).get(name, [])
         return values[0] if len(values) == 1 else ""
+
+    def has_cookie(self, name: str) -> bool:
+        return any(
+            cookie == name.encode()
+            for key, value in self.scope["headers"]
+            if key == b"cookie"
+            for cookie, _ in parse_cookies(value)
+        )
 
     def idempotency_key(self) -> str | None:
         """Return the Idempotency-Key.
@@ -204,7 +220,7 @@ class Call:
         wanted = parse_return_to(text, self.hosts)
         if wanted is None or wanted.authority is None:
             return wanted
-        return wanted if _port_of(wanted.authority) == _port_of(self.authority) else None
+        return wanted if port_of(wanted.authority) == port_of(self.authority) else None
 
 
 def _json_fields(body: bytes) -> dict[str, str]:
@@ -280,7 +296,8 @@ def cleared_cookies(event: EventId, *, secure: bool) -> list[RawHeader]:
     ]
 
 
-def _port_of(authority: str) -> str:
+def port_of(authority: str) -> str:
+    """Return the port with its colon, or nothing where none is named."""
     return authority[len(canonical_host([authority.encode()])) :].lstrip(".")
 
 
@@ -294,17 +311,53 @@ def home_authority(route: EventRoute | None, authority: str) -> str | None:
     host = canonical_host([authority.encode()])
     if host == route.home_host:
         return None
-    return route.home_host + _port_of(authority)
+    return route.home_host + port_of(authority)
 
 
-def room_path(event: EventId, return_to: ReturnTo | None, scheme: str = "http") -> str:
-    """Return the waiting page's path, from which the visitor goes on to `return_to`."""
-    if return_to is None:
-        return f"/queue/{event}/room"
-    wanted = return_to.target
-    if return_to.authority is not None:
-        wanted = f"{scheme}://{return_to.authority}{wanted}"
-    return f"/queue/{event}/room?return_to={quote(wanted, safe='/')}"
+ROOM = "room"
+PLAIN_ROOM = "room/plain"
+
+_LANGUAGE_TAG = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*")
+
+
+def room_path(
+    event: EventId,
+    return_to: ReturnTo | None,
+    scheme: str = "http",
+    *,
+    page: str = ROOM,
+    more: Mapping[str, str] | None = None,
+) -> str:
+    """Return the path of the waiting page, or another `page`, from where the visitor goes on.
+
+    Args:
+        more: Further fields of the query.
+    """
+    fields = [] if return_to is None else [("return_to", absolute(return_to, scheme))]
+    query = urlencode([*fields, *(more or {}).items()], safe="/", quote_via=quote)
+    return f"/queue/{event}/{page}" + (f"?{query}" if query else "")
+
+
+def absolute(wanted: ReturnTo, scheme: str) -> str:
+    """Return a destination as an address that leads there from this host."""
+    if wanted.authority is None:
+        return wanted.target
+    return f"{scheme}://{wanted.authority}{wanted.target}"
+
+
+def check_cookie(event: EventId) -> str:
+    """Return the name of the cookie by which the page without a script sees that cookies work."""
+    return f"queue-check-{event}"
+
+
+def chosen(call: Call) -> dict[str, str]:
+    """Return what a visitor has chosen on the page without a script: it stays in the address."""
+    kept: dict[str, str] = {}
+    if _LANGUAGE_TAG.fullmatch(language := call.query("lang")):
+        kept["lang"] = language
+    if call.query("refresh") == "on":
+        kept["refresh"] = "on"
+    return kept
 
 
 def client_address(scope: Scope) -> str | None:

@@ -1,10 +1,12 @@
 """Prometheus metrics. Labels are closed sets (events, outcomes, calls); never a position or a path."""
 
 import os
+from pathlib import Path
 
 from prometheus_client import (
     CollectorRegistry,
     Counter,
+    Gauge,
     Histogram,
     generate_latest,
     multiprocess,
@@ -62,6 +64,25 @@ class GatewayMetrics:
             buckets=_BATCH_SIZES,
             registry=self.registry,
         )
+        self._streams = Gauge(
+            "gateway_push_streams",
+            "Connections that the pointer is pushed to",
+            ("kind",),
+            multiprocess_mode="livesum",
+            registry=self.registry,
+        )
+        self._frames = Counter(
+            "gateway_push_frames_total",
+            "Documents pushed; skipped are those that a slow reader's newest one has overtaken",
+            ("kind", "outcome"),
+            registry=self.registry,
+        )
+        self._refused_streams = Counter(
+            "gateway_push_refused_total",
+            "Streams turned away for their number",
+            ("kind",),
+            registry=self.registry,
+        )
         # A counter of the library takes a lock and costs more than a decision does, so decisions and
         # joins are tallied here and handed over when somebody looks, or once a second.
         self._tally: dict[tuple[EventId, str], int] = {}
@@ -88,6 +109,19 @@ class GatewayMetrics:
     def batch_dealt(self, size: int) -> None:
         self._batches.observe(size)
 
+    def stream_opened(self, kind: str) -> None:
+        self._streams.labels(kind).inc()
+
+    def stream_closed(self, kind: str) -> None:
+        self._streams.labels(kind).dec()
+
+    def stream_refused(self, kind: str) -> None:
+        self._refused_streams.labels(kind).inc()
+
+    def frames_pushed(self, kind: str, sent: int, skipped: int) -> None:
+        self._frames.labels(kind, "sent").inc(sent)
+        self._frames.labels(kind, "skipped").inc(skipped)
+
     def watch_board(self, board: SnapshotBoard) -> None:
         """Show each event's numbers as of the last read."""
         self._board = board
@@ -106,12 +140,23 @@ class GatewayMetrics:
         """Return the text of `/metrics`; with several workers, of all of them."""
         self.flush()
         if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+            _forget_the_dead(os.environ["PROMETHEUS_MULTIPROC_DIR"])
             everyone = CollectorRegistry()
             multiprocess.MultiProcessCollector(everyone)  # type: ignore[no-untyped-call]
             if self._board is not None:
                 everyone.register(_BoardCollector(self._board))
             return generate_latest(everyone)
         return generate_latest(self.registry)
+
+
+def _forget_the_dead(folder: str) -> None:
+    """Leave out what only the living have: a worker that was killed has closed its streams all the same."""
+    for path in Path(folder).glob("gauge_live*_*.db"):
+        pid = int(path.stem.rpartition("_")[2])
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            multiprocess.mark_process_dead(pid, folder)  # type: ignore[no-untyped-call]
 
 
 class _BoardCollector(Collector):

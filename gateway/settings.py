@@ -150,6 +150,31 @@ class JoinSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     challenge: str = ""
 
 
+class PageSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How the waiting page looks.
+
+    Attributes:
+        brand: Folder with the site's own templates, style, images and texts; empty for ours alone.
+            See `gateway/page/brand.py`.
+    """
+
+    brand: str = ""
+
+
+class PushSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Who may stay connected to be told of every change; the others poll.
+
+    Attributes:
+        connections: Most streams of one process; 0 for two thirds of `[server] connections`, so that
+            joins, checks and polls find room.
+        connections_per_client: Most of one client address; 0 for half of
+            `[server] connections_per_client`, for the same reason.
+    """
+
+    connections: Annotated[int, Meta(ge=0)] = 0
+    connections_per_client: Annotated[int, Meta(ge=0)] = 0
+
+
 class EventSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Which hosts and paths belong to an event; what changes on the night is in the ledger."""
 
@@ -167,6 +192,8 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     ledger: LedgerSettings = field(default_factory=LedgerSettings)
     proxy: ProxySettings = field(default_factory=ProxySettings)
     joins: JoinSettings = field(default_factory=JoinSettings)
+    push: PushSettings = field(default_factory=PushSettings)
+    page: PageSettings = field(default_factory=PageSettings)
     events: dict[str, EventSettings] = field(default_factory=dict[str, EventSettings])
     log_level: str = "info"
 
@@ -175,6 +202,14 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
             routes=tuple(_route(name, event) for name, event in self.events.items()),
             open_hosts=frozenset(parse_host(host) for host in self.proxy.open_hosts),
         )
+
+    def most_streams(self) -> int:
+        """Return how many streams one process bears."""
+        return self.push.connections or max(1, self.server.connections * 2 // 3)
+
+    def most_streams_per_client(self) -> int:
+        """Return how many streams one client address may have in one process."""
+        return self.push.connections_per_client or max(1, self.server.connections_per_client // 2)
 
     def trusted_networks(self) -> tuple[Network, ...]:
         return tuple(ip_network(text) for text in self.server.trusted_proxies)
@@ -189,6 +224,8 @@ SECTIONS: dict[str, type[Struct]] = {
     "ledger": LedgerSettings,
     "proxy": ProxySettings,
     "joins": JoinSettings,
+    "push": PushSettings,
+    "page": PageSettings,
 }
 
 
@@ -329,6 +366,7 @@ def _check(settings: Settings) -> list[str]:
         *_check_networks("trusted_proxies", settings.server.trusted_proxies),
         *_check_networks("forward_auth_peers", settings.server.forward_auth_peers),
         *_check_urls(settings),
+        *_check_push(settings),
     ]
     for path in settings.server.pass_through:
         if path not in OWN_PATHS:
@@ -364,6 +402,22 @@ def _check(settings: Settings) -> list[str]:
         except ValueError as exc:
             mistakes.append(f"[proxy] open_hosts: {exc}")
     return mistakes
+
+
+def _check_push(settings: Settings) -> list[str]:
+    """Streams must leave room for joins, checks and polls."""
+    return [
+        f"[push] {name}: must be less than [server] {name}, which is {bound}"
+        for name, streams, bound in (
+            ("connections", settings.push.connections, settings.server.connections),
+            (
+                "connections_per_client",
+                settings.push.connections_per_client,
+                settings.server.connections_per_client,
+            ),
+        )
+        if streams >= bound
+    ]
 
 
 def _check_networks(name: str, values: tuple[str, ...]) -> list[str]:
@@ -485,4 +539,5 @@ def _anchor(settings: Settings, folder: Path) -> Settings:
             data_dir=anchored(settings.ledger.data_dir),
             floor_dir=settings.ledger.floor_dir and anchored(settings.ledger.floor_dir),
         ),
+        page=PageSettings(brand=settings.page.brand and str(folder / settings.page.brand)),
     )

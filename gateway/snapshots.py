@@ -4,6 +4,7 @@ A pointer only grows within a generation, so a stale copy can make someone wait 
 never admits too early: decisions are made from here, and a check costs no round trip.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from gateway.domain.events import EventSnapshot, EventState
@@ -17,6 +18,7 @@ class SnapshotBoard:
         self._held: dict[EventId, EventSnapshot] = {}
         self._epochs: dict[EventId, int] = {}
         self._lost: set[EventId] = set()
+        self._told: dict[EventId, Callable[[EventSnapshot], None]] = {}
         self.complete = False
         """Whether the ledger's list of events was ever read: only then is an unknown one unknown."""
 
@@ -41,6 +43,13 @@ class SnapshotBoard:
         """Return the events whose state is lost, or being brought back."""
         held = [s.event for s in self._held.values() if s.state is EventState.SUSPENDED]
         return sorted({*held, *self._lost})
+
+    def tell(self, event: EventId, told: Callable[[EventSnapshot], None]) -> None:
+        """Call `told` with every snapshot of the event from now on. An event has one listener at most."""
+        self._told[event] = told
+
+    def tell_no_more(self, event: EventId) -> None:
+        self._told.pop(event, None)
 
     def put(self, snapshot: EventSnapshot) -> None:
         held = self._held.get(snapshot.event)
@@ -75,6 +84,8 @@ class SnapshotBoard:
             self._epochs[snapshot.event] = self.epoch(snapshot.event) + 1
         self._held[snapshot.event] = snapshot
         self._lost.discard(snapshot.event)
+        if (told := self._told.get(snapshot.event)) is not None:
+            told(snapshot)
 
 
 def _concerns_passes(snapshot: EventSnapshot) -> tuple[object, ...]:

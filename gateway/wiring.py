@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 
 from gateway.api.app import Probes, admin_app, public_app
 from gateway.api.queue_calls import QueueCalls
+from gateway.calls import Call, client_address
 from gateway.clock import LedgerClock
 from gateway.domain.join_limits import JoinLimit, JoinLimits
 from gateway.domain.peers import Peers
@@ -33,8 +34,14 @@ from gateway.ledger.floors import Floors
 from gateway.ledger.redis import RedisLedger
 from gateway.ledger.watcher import LedgerWatcher
 from gateway.metrics import CONTENT_TYPE, GatewayMetrics
-from gateway.page.room import WaitingPage
+from gateway.page.pages import read_look, waiting_pages
+from gateway.pointer import PointerDocuments
 from gateway.ports import JoinGuard, Vouched, VoucherReader
+from gateway.push.hub import Hubs
+from gateway.push.limits import StreamLimits
+from gateway.push.sse import EventStreams
+from gateway.push.urgency import Pace
+from gateway.push.websocket import PointerSockets
 from gateway.queue import Room
 from gateway.settings import OWN_PATHS, Settings, load_settings
 from gateway.snapshots import SnapshotBoard
@@ -107,6 +114,7 @@ class OpenedGate:
     board: SnapshotBoard
     ledger: RedisLedger
     metrics: GatewayMetrics
+    _hubs: Hubs
     _watcher: LedgerWatcher
     _key_files: Sequence[_Reloading]
     _embedded: EmbeddedServer | None
@@ -135,6 +143,7 @@ class OpenedGate:
 
     async def aclose(self) -> None:
         """Answer the joins under way, then let everything go."""
+        self._hubs.end()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -187,13 +196,17 @@ def _look_again(keys: _Reloading) -> None:
 
 
 def open_gate(
-    settings: Settings | Path | str | None = None, *, own_embedded: bool = True
+    settings: Settings | Path | str | None = None,
+    *,
+    own_embedded: bool = True,
+    pace: Pace | None = None,
 ) -> OpenedGate:
     """Assemble a gate; nothing is connected before it is started.
 
     Args:
         settings: The settings, or the path of their file.
         own_embedded: Whether the embedded ledger, where one is configured, is started with it.
+        pace: How often the pointer is pushed.
 
     Raises:
         SettingsInvalid: The settings or a file that they name have mistakes.
@@ -233,7 +246,18 @@ def open_gate(
     routes = settings.routes()
     gate = Gate(room, routes)
     peers = Peers(settings.trusted_networks(), settings.server.scheme)
-    page = WaitingPage(room)
+    look = read_look(Path(settings.page.brand) if settings.page.brand else None)
+    pointers = PointerDocuments()
+    limits = StreamLimits(settings.most_streams(), settings.most_streams_per_client())
+    hubs = Hubs(board, pointers, limits, metrics, pace)
+
+    def visitor_of(call: Call) -> str | None:
+        source = peers.source_of(client_address(call.scope), call.scope["headers"]).address
+        # A trusted proxy that does not say whom it speaks for speaks for many.
+        return None if peers.is_trusted(source) else source
+
+    events = EventStreams(room.snapshot, visitor_of, hubs)
+    sockets = PointerSockets(room.snapshot, visitor_of, hubs)
 
     unsafe: list[str] = []
 
@@ -258,7 +282,10 @@ def open_gate(
                 routes,
                 peers,
                 body_limit=settings.server.body_bytes,
-                pages={"room": page.show, "enter": page.enter},
+                pages=waiting_pages(room, look, clock.now_s),
+                pointers=pointers,
+                streams={"events": events.answer, "ws": sockets.upgrade_required},
+                sockets={"ws": sockets.answer},
             ),
             ForwardAuth(gate, settings.forward_auth_networks(), clock.now_s),
             probes,
@@ -270,6 +297,7 @@ def open_gate(
         board=board,
         ledger=ledger,
         metrics=metrics,
+        _hubs=hubs,
         _watcher=LedgerWatcher(ledger, board, poll_s=settings.ledger.poll_s),
         _key_files=keys.files,
         _embedded=EmbeddedServer(Path(settings.ledger.data_dir))

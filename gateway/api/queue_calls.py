@@ -1,9 +1,10 @@
 """The calls of `/queue/{event}/…`, one function each: read the call, ask the room, write the answer."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import TypeAlias
 
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.answers import (
     NO_STORE,
@@ -22,9 +23,13 @@ from gateway.api.shapes import (
     standing_document,
 )
 from gateway.calls import (
+    PLAIN_ROOM,
+    ROOM,
     Call,
     ClientGone,
     Refusal,
+    check_cookie,
+    chosen,
     cleared_cookies,
     client_address,
     home_authority,
@@ -45,9 +50,20 @@ from gateway.pointer import PointerDocuments
 from gateway.queue import JoinCall, NoMoreExtensions, Passed, Refreshed, Room
 
 Handler: TypeAlias = Callable[[Call], Awaitable[Answer]]
+StreamHandler: TypeAlias = Callable[[Call], Awaitable[Answer | ASGIApp]]
+"""Answers whole, or with an app that takes it from there."""
 
 _PREFIX = "/queue/"
-_SAID_AT_ONCE = frozenset({ProblemType.TOO_MANY_JOINS, ProblemType.CHALLENGE_REQUIRED})
+
+# What stands against a join, by the word that the page without a script knows for it.
+_AGAINST_A_JOIN = {
+    ProblemType.TOO_MANY_JOINS: "many",
+    ProblemType.CHALLENGE_REQUIRED: "challenge",
+}
+
+# Fields of a form: where the visitor is going, and whether the page without a script sent it.
+_OF_FORMS = ("return_to", "plain")
+
 _ALLOWED_HEADERS = b"Queue-Token, Authorization, Content-Type, Idempotency-Key"
 
 
@@ -59,7 +75,7 @@ class QueueCalls:
     the interface goes through the router.
 
     Args:
-        pages: Further handlers by their last path segment, such as `room`.
+        pages: Further handlers by what follows `/queue/{event}/`, such as `room/plain`.
     """
 
     def __init__(
@@ -70,13 +86,16 @@ class QueueCalls:
         *,
         body_limit: int,
         pages: Mapping[str, Handler],
+        pointers: PointerDocuments,
+        streams: Mapping[str, StreamHandler],
+        sockets: Mapping[str, StreamHandler],
     ) -> None:
         self._room = room
         self._routes = {route.event: route for route in routes.routes}
         self._peers = peers
         self._body_limit = body_limit
-        self._pointers = PointerDocuments()
-        self._handlers: dict[str, dict[str, Handler]] = {
+        self._pointers = pointers
+        self._handlers: dict[str, dict[str, StreamHandler]] = {
             "": {"GET": self.pointer},
             "position": {"GET": self.position},
             "join": {"POST": self.join},
@@ -85,7 +104,10 @@ class QueueCalls:
             "refresh": {"POST": self.refresh},
             "leave": {"POST": self.leave},
             **{name: {"GET": page} for name, page in pages.items()},
+            **{name: {"GET": stream} for name, stream in streams.items()},
         }
+        self._public = frozenset({"", *streams, *sockets})
+        self._sockets = sockets
         self._pages = frozenset(pages)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -95,14 +117,21 @@ class QueueCalls:
             answer = refused.answer
         except ClientGone:
             return
-        await send_answer(answer, scope, send)
+        if isinstance(answer, Answer):
+            await send_answer(answer, scope, send)
+        else:
+            await answer(scope, receive, send)
 
-    async def _answer(self, scope: Scope, receive: Receive) -> Answer:
+    async def _answer(self, scope: Scope, receive: Receive) -> Answer | ASGIApp:
         event, _, verb = scope["raw_path"].decode("latin-1").removeprefix(_PREFIX).partition("/")
-        methods = self._handlers.get(verb)
-        if methods is None or not is_event_id(event) or scope["type"] != "http":
+        if scope["type"] == "websocket":
+            methods = {"GET": self._sockets[verb]} if verb in self._sockets else None
+        else:
+            methods = self._handlers.get(verb)
+        if methods is None or not is_event_id(event):
             return problem(404, "There is nothing here. See /openapi.json for what there is.")
-        method = scope["method"]
+        # A handshake is a GET (RFC 6455, section 4.1).
+        method = scope.get("method", "GET")
         single, twice = read_fields(scope["headers"])
         call = Call(
             scope=scope,
@@ -115,13 +144,20 @@ class QueueCalls:
             single=single,
             twice=twice,
         )
-        if method == "OPTIONS" and call.header(b"access-control-request-method") is not None:
+        is_page = verb in self._pages
+        if (
+            method == "OPTIONS"
+            and not is_page
+            and call.header(b"access-control-request-method") is not None
+        ):
             return _preflight(call, methods)
         handler = methods.get("GET" if method == "HEAD" else method)
         if handler is None:
             allowed = ", ".join([*methods, *(["HEAD"] if "GET" in methods else [])])
             return problem(405, f"Use {allowed} here.", [(b"allow", allowed.encode())])
-        if verb and (elsewhere := _at_home(call)) is not None and verb not in self._pages:
+        # Neither bound to the host of the cookies, nor to the origins that an event lists.
+        public = is_page or verb in self._public
+        if not public and (elsewhere := _at_home(call)) is not None:
             return elsewhere
         try:
             answer = await handler(call)
@@ -130,7 +166,7 @@ class QueueCalls:
         except Refusal as refused:
             # Here and not further out: a page of a listed origin may read what was wrong.
             answer = refused.answer
-        return _with_cors(call, answer) if verb else answer
+        return answer if public or not isinstance(answer, Answer) else _with_cors(call, answer)
 
     async def pointer(self, call: Call) -> Answer:
         snapshot = self._room.snapshot(call.event)
@@ -150,7 +186,11 @@ class QueueCalls:
 
     async def join(self, call: Call) -> Answer:
         call.refuse_cross_site()
-        fields = await call.fields(("voucher", "challenge", "return_to"))
+        fields = await call.fields(("voucher", "challenge", *_OF_FORMS, "check"))
+        page = _FormPage.of(call, fields)
+        if page.is_plain and "check" in fields and not call.has_cookie(check_cookie(call.event)):
+            # The page set it. A place would be lost as soon as it was given.
+            return redirect(page.path(cookies="blocked"))
         key = call.idempotency_key()
         visitor = self._room.identify(call.carried(), call.event)
         try:
@@ -165,9 +205,11 @@ class QueueCalls:
                 ),
             )
         except TokenRejected:
+            if page.is_plain:
+                return redirect(page.path(problem="voucher"))
             return problem(403, "This event asks for a voucher of the site, and this is none.")
         if isinstance(joined, Refused):
-            return _refused(call, joined, fields.get("return_to", ""))
+            return page.refused(joined)
         cookie = token_cookie(
             call.event,
             is_pass=False,
@@ -176,20 +218,20 @@ class QueueCalls:
             life_s=joined.claims.expires_at - joined.claims.issued_at,
         )
         if call.wants_html:
-            return redirect(_room(call, fields.get("return_to", "")), [cookie])
+            return redirect(page.path(), [cookie])
         return json_answer(201 if joined.new else 200, joined_document(joined), [cookie])
 
     async def claim(self, call: Call) -> Answer:
         call.refuse_cross_site()
-        fields = await call.fields(("return_to",))
+        page = _FormPage.of(call, await call.fields(_OF_FORMS))
         visitor = self._room.identify(call.carried(), call.event)
         passed = await self._room.claim(call.event, visitor)
         if isinstance(passed, Refused):
-            return _refused(call, passed, fields.get("return_to", ""))
+            return page.refused(passed)
         cookie = pass_cookie(passed, secure=call.secure)
         if call.wants_html:
             # The room knows the way from here, also to another host of the event.
-            return redirect(_room(call, fields.get("return_to", "")), [cookie])
+            return redirect(page.path(), [cookie])
         return json_answer(200, passed_document(passed), [cookie])
 
     async def extend(self, call: Call) -> Answer:
@@ -224,14 +266,14 @@ class QueueCalls:
 
     async def leave(self, call: Call) -> Answer:
         call.refuse_cross_site()
-        fields = await call.fields(("return_to",))
+        page = _FormPage.of(call, await call.fields(_OF_FORMS))
         visitor = self._room.identify(call.carried(), call.event)
         left = await self._room.leave(call.event, visitor)
         if isinstance(left, Refused):
-            return _refused(call, left, fields.get("return_to", ""))
+            return page.refused(left)
         cookies = cleared_cookies(call.event, secure=call.secure)
         if call.wants_html:
-            return redirect(_room(call, fields.get("return_to", "")), cookies)
+            return redirect(page.path(), cookies)
         note = (
             "The session has ended."
             if left.was == "session"
@@ -240,18 +282,44 @@ class QueueCalls:
         return json_answer(200, {"event": call.event, "left": left.was, "note": note}, cookies)
 
 
-def _room(call: Call, return_to: str) -> str:
-    return room_path(call.event, call.return_to(return_to), call.scheme)
+@dataclass(frozen=True, slots=True)
+class _FormPage:
+    """The page that a form was sent from, and to which its answer leads back.
 
-
-def _refused(call: Call, refused: Refused, return_to: str) -> Answer:
-    """A form sent by the page without JavaScript goes back to the page, which explains.
-
-    The page knows nothing of what stands against a join; that is said at once.
+    Attributes:
+        is_plain: Whether it is the one without a script.
     """
-    if call.wants_html and refused.problem not in _SAID_AT_ONCE:
-        return redirect(_room(call, return_to))
-    return refusal(refused)
+
+    call: Call
+    return_to: str
+    is_plain: bool
+
+    @classmethod
+    def of(cls, call: Call, fields: Mapping[str, str]) -> "_FormPage":
+        return cls(call, fields.get("return_to", ""), call.wants_html and "plain" in fields)
+
+    def path(self, **more: str) -> str:
+        call = self.call
+        return room_path(
+            call.event,
+            call.return_to(self.return_to),
+            call.scheme,
+            page=PLAIN_ROOM if self.is_plain else ROOM,
+            more={**chosen(call), **more} if self.is_plain else more,
+        )
+
+    def refused(self, refused: Refused) -> Answer:
+        """Lead a form back to its page, which explains.
+
+        The page knows nothing of what stands against a join: the one without a script is told in the
+        address, and whoever else sent the form is told at once.
+        """
+        if not self.call.wants_html:
+            return refusal(refused)
+        against = _AGAINST_A_JOIN.get(refused.problem)
+        if against is None:
+            return redirect(self.path())
+        return redirect(self.path(problem=against)) if self.is_plain else refusal(refused)
 
 
 def _at_home(call: Call) -> Answer | None:
@@ -267,7 +335,7 @@ def _at_home(call: Call) -> Answer | None:
     )
 
 
-def _preflight(call: Call, methods: Mapping[str, Handler]) -> Answer:
+def _preflight(call: Call, methods: Mapping[str, StreamHandler]) -> Answer:
     answer = Answer(204, (NO_STORE, (b"allow", ", ".join(methods).encode())))
     return _with_cors(
         call,

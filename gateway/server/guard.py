@@ -8,7 +8,7 @@ insides (`cycle`, `flow`, `on_response_complete`); the tests in tests/integratio
 import asyncio
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import ClassVar, Final, Generic, cast
+from typing import Any, ClassVar, Final, Generic, cast
 
 from uvicorn.protocols.http.flow_control import FlowControl
 
@@ -24,6 +24,7 @@ from gateway.server.heads import (
     judge_part,
     without_upgrade,
 )
+from gateway.server.hijack import EXTENSION, Hijacked, Owner
 from gateway.server.limits import AHEAD_BYTES, IDLE_GRACE_S, LINGER_BYTES, LINGER_S, ServerLimits
 from gateway.server.refusals import refusal
 from gateway.server.websocket import GuardedWebSocket
@@ -48,6 +49,8 @@ class Guard(asyncio.Protocol, Generic[C]):
     transport: asyncio.Transport
     flow: FlowControl
     cycle: C
+    scope: Any
+    connections: set[Any]
 
     # Ours; on the class, as most connections never change most of them.
     _place: Place | None = None
@@ -82,6 +85,8 @@ class Guard(asyncio.Protocol, Generic[C]):
         if self._place is not None:
             self.watch.discard(self)
             self._place.give_back()
+            # It holds our own method: a ring that only the garbage collector would find.
+            self.scope = None
             super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -118,6 +123,10 @@ class Guard(asyncio.Protocol, Generic[C]):
     def _make_last(self, cycle: C) -> None:
         cycle.keep_alive = False
 
+    def _forget(self) -> None:
+        """Break the rings that a connection given away is left in."""
+        raise NotImplementedError
+
     # uvicorn's hooks.
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's own words
@@ -139,6 +148,42 @@ class Guard(asyncio.Protocol, Generic[C]):
             self._linger()
         else:
             self._receive(b"")
+
+    # Handing over.
+
+    def _offer_hijack(self) -> None:
+        """Called when a request was parsed, before its application runs."""
+        if self.scope is not None:
+            self.scope["extensions"] = {EXTENSION: self._hijack}
+
+    def _hijack(self, owner: Owner) -> Hijacked | None:
+        """Give the connection to `owner`, and let go of everything else.
+
+        The application writes its head itself and returns. Requests that the client sent ahead are
+        not answered: nothing but the end of the connection tells where such an answer would begin.
+
+        Returns:
+            None when the client is gone already.
+        """
+        cycle = self.cycle
+        if cycle.disconnected or self.transport.is_closing():
+            return None
+        # uvicorn says nothing of an application that leaves a client which is gone.
+        cycle.disconnected = True
+        if self.flow.write_paused:
+            owner.pause()
+        self.flow.resume_reading()
+        self.connections.discard(self)
+        self.watch.discard(self)
+        place, self._place = self._place, None
+        hijacked = Hijacked(
+            self.transport, self.connections, place, owner, self.limits.send_timeout_s
+        )
+        if self._closing:
+            self.loop.call_soon(hijacked.shutdown)
+        self.scope = None
+        self._forget()
+        return hijacked
 
     # Reading.
 

@@ -30,6 +30,12 @@ class GuardedHttpTools(Guard[HttpToolsCycle], HttpToolsProtocol):
         except httptools.HttpParserUpgrade:
             if self._should_upgrade():
                 self.handle_websocket_upgrade()
+        else:
+            self._offer_hijack()
+
+    def _forget(self) -> None:
+        del self.parser
+        del self.cycle
 
     def handle_websocket_upgrade(self) -> None:
         self.ws_protocol_class = GuardedWebSocket
@@ -49,7 +55,13 @@ class GuardedHttpTools(Guard[HttpToolsCycle], HttpToolsProtocol):
 
 
 class GuardedH11(Guard[H11Cycle], H11Protocol):
-    _feed = H11Protocol.data_received  # pyright: ignore[reportAssignmentType] - a call saved
+    def _feed(self, data: bytes) -> None:
+        H11Protocol.data_received(self, data)
+        self._offer_hijack()
+
+    def _forget(self) -> None:
+        del self.conn
+        del self.cycle
 
     def handle_websocket_upgrade(self, event: h11.Request) -> None:
         self.ws_protocol_class = GuardedWebSocket

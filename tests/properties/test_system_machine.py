@@ -851,7 +851,7 @@ def world() -> Iterator[World]:
 
 def test_nothing_that_fails_breaks_a_promise(world: World) -> None:
     profile = settings(
-        max_examples=8 if LONG else 8,
+        max_examples=8,
         stateful_step_count=40 if LONG else 14,
         derandomize=not LONG,
         database=None,

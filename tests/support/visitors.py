@@ -9,6 +9,9 @@ from tests.support.replies import Reply, ask
 
 NAVIGATION = {"accept": "text/html,application/xhtml+xml", "sec-fetch-mode": "navigate"}
 
+# Calls that only read.
+_READ = ("", "position", "room", "room/plain", "onward", "enter")
+
 Headers = Mapping[str, str] | list[tuple[str, str]]
 
 
@@ -59,7 +62,7 @@ class Visitor:
 
     def call(self, verb: str, headers: Headers | None = None, **fields: Any) -> Reply:
         """Make one of the calls of `/queue/{event}/…`; keyword arguments are the body's fields."""
-        method = "GET" if verb in ("", "position", "room", "enter") else "POST"
+        method = "GET" if verb in _READ else "POST"
         target = f"/queue/{self.event}/{verb}".rstrip("/")
         if not fields:
             return self.ask(method, target, headers)

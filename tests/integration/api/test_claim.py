@@ -9,6 +9,7 @@ from tests.support.eventually import eventually
 from tests.support.gateways import let_through
 from tests.support.minting import now_s
 from tests.support.oracles.tokens import other_form_of
+from tests.support.pages import onward
 from tests.support.staging import OpenStage, Stage
 
 
@@ -232,7 +233,7 @@ def test_a_browser_without_an_app_claims_by_a_form(stage: Stage) -> None:
     assert reply.status == 303
     assert reply.location == f"/queue/{stage.event}/room?return_to=/book"
     assert visitor.has("pass")
-    assert visitor.navigate(reply.location).location == "/book"
+    assert onward(visitor, "/book").location == "/book"
 
 
 def test_a_form_of_who_must_wait_goes_back_to_the_page(stage: Stage) -> None:

@@ -101,7 +101,7 @@ def test_a_page_of_a_listed_origin_may_read_every_answer(stage: Stage, verb: str
         assert reply.header("access-control-allow-credentials") is None
 
 
-@pytest.mark.parametrize("verb", ["position", "room", *VERBS])
+@pytest.mark.parametrize("verb", ["position", *VERBS])
 def test_a_page_of_any_other_origin_may_read_none(stage: Stage, verb: str) -> None:
     reply = stage.waiting().call(verb, {"origin": "https://evil.example"})
     assert reply.header("access-control-allow-origin") is None
@@ -109,7 +109,7 @@ def test_a_page_of_any_other_origin_may_read_none(stage: Stage, verb: str) -> No
     assert reply.header("vary") == "Origin"
 
 
-@pytest.mark.parametrize("verb", ["", "position", "room", "enter", *VERBS])
+@pytest.mark.parametrize("verb", ["", "position", *VERBS])
 def test_a_preflight_is_answered_without_a_token(stage: Stage, verb: str) -> None:
     method = "POST" if verb in VERBS else "GET"
     reply = preflight(stage.visitor(), verb, LISTED_ORIGIN, method)
@@ -119,6 +119,13 @@ def test_a_preflight_is_answered_without_a_token(stage: Stage, verb: str) -> Non
     allowed = (reply.header("access-control-allow-headers") or "").lower().split(", ")
     assert {"queue-token", "authorization", "content-type", "idempotency-key"} <= set(allowed)
     assert stage.operator.read(stage.event).issued == 0
+
+
+@pytest.mark.parametrize("page", ["room", "room/plain", "onward", "enter"])
+def test_no_page_is_for_scripts_of_other_origins(stage: Stage, page: str) -> None:
+    reply = stage.waiting().call(page, {"origin": LISTED_ORIGIN})
+    assert reply.header("access-control-allow-origin") is None
+    assert preflight(stage.visitor(), page, LISTED_ORIGIN, "GET").status == 405
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import pytest
 
 from tests.support.gateways import Tables
+from tests.support.pages import plain, press
 from tests.support.staging import Stage
 
 BURST = 3
@@ -45,6 +46,15 @@ def test_the_form_of_the_waiting_page_is_told_the_same(stage: Stage) -> None:
         stage.visitor().call("join", from_address(3))
     reply = stage.visitor().call("join", {**from_address(3), "accept": "text/html"})
     assert reply.verdict == (429, "too-many-joins")
+
+
+def test_the_page_without_a_script_explains_it(stage: Stage) -> None:
+    for _ in range(BURST):
+        stage.visitor().call("join", from_address(8))
+    visitor = stage.visitor()
+    back = press(visitor, plain(visitor, "/book"), "join", from_address(8))
+    assert back.location == f"/queue/{stage.event}/room/plain?return_to=/book&problem=many"
+    assert "Too many people have joined" in visitor.navigate(back.location).body.decode()
 
 
 def test_who_holds_a_place_is_never_limited(stage: Stage) -> None:

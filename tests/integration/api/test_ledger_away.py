@@ -26,7 +26,7 @@ def own_tables(common_tables: Tables, own_valkey: RealServer) -> Tables:
     return {
         **common_tables,
         "ledger": {"url": own_valkey.url, "poll_s": 0.1, "timeout_s": 0.5},
-        "events.sale": event_table("sale.example"),
+        "events.sale": event_table("sale.example", "fan.example", home_host="sale.example"),
     }
 
 
@@ -66,8 +66,13 @@ def test_an_outage_costs_nobody_a_place(own_stage: Stage) -> None:
     assert served.call("join").json()["position"] == 2
     assert waiting.call("refresh").json()["position"] == 3
     assert waiting.call("").json()["served_up_to"] == 2
-    assert "Your place is kept" in served.navigate("/queue/sale/room").body.decode()
+    assert "Your place is kept" in served.navigate("/queue/sale/room/plain").body.decode()
+    assert waiting.navigate("/queue/sale/room/plain").status == 200
     assert waiting.navigate("/queue/sale/room").status == 200
+    # Whoever is in and wants to another host stays where they are, and is told why.
+    onward = admitted.navigate("/queue/sale/onward?return_to=http://fan.example/tour/7")
+    assert onward.status == 503
+    assert admitted.navigate("/queue/sale/onward?return_to=/tour/7").location == "/tour/7"
     assert stage.visitor().get("/healthz").status == 200
     unready = stage.visitor().get("/readyz")
     assert unready.verdict == (503, "about:blank")
@@ -101,7 +106,8 @@ def test_a_gateway_that_never_read_the_ledger_says_so(own_stage: Stage) -> None:
         assert int(pointer.header("retry-after") or "") >= 1
         for verb in ("join", "position", "claim", "refresh"):
             assert visitor.call(verb, {"queue-token": place}).verdict == AWAY
-        assert visitor.navigate("/queue/sale/room").status == 503
+        assert visitor.navigate("/queue/sale/room/plain").status == 503
+        assert visitor.navigate("/queue/sale/room").status == 200
         assert visitor.get("/readyz").status == 503
         own_stage.operator.server.start()
         eventually(lambda: visitor.call("").status == 200)

@@ -97,8 +97,9 @@ def test_it_names_every_path_that_is_answered() -> None:
         READY_PATH,
         f"{AUTH_PATH}/envoy/{{path}}",
     }
-    verbs = ("position", "join", "claim", "extend", "refresh", "leave", "room", "enter")
-    queue = {"/queue/{event}", *(f"/queue/{{event}}/{verb}" for verb in verbs)}
+    verbs = ("position", "join", "claim", "extend", "refresh", "leave", "events", "ws")
+    pages = ("room", "room/plain", "room/{file}", "onward", "enter")
+    queue = {"/queue/{event}", *(f"/queue/{{event}}/{verb}" for verb in (*verbs, *pages))}
     assert set(DOCUMENT["paths"]) == own | queue
 
 

@@ -1,6 +1,7 @@
 """GET /queue/{event}: the public pointer document, the same bytes for everyone."""
 
 import hashlib
+import itertools
 
 import pytest
 
@@ -24,6 +25,7 @@ def test_it_says_how_far_the_queue_is(stage: Stage) -> None:
         "served_up_to": 2,
         "generation": stage.generation,
         "rate": None,
+        "wait": None,
         "draw": None,
         "holes": [],
         "window": 900,
@@ -129,6 +131,20 @@ def test_a_rate_is_said_once_there_is_one_to_tell(stage: Stage) -> None:
     # Two a minute, as soon as the gateway has read how late it is.
     near = pytest.approx(2.0, abs=0.2)
     eventually(lambda: stage.visitor().call("").json()["rate"] == near)
+
+
+def test_a_wait_is_said_for_any_number_of_people_ahead(stage: Stage) -> None:
+    for _ in range(9):
+        stage.waiting()
+    for _ in range(3):
+        stage.release(2)
+        stage.elapse(60)
+    eventually(lambda: stage.visitor().call("").json()["wait"] is not None)
+    wait = stage.visitor().call("").json()["wait"]
+    assert wait["coverage"] == 0.9
+    for before, after in itertools.pairwise(wait["curve"]):
+        assert all(a <= b for a, b in zip(before, after, strict=True))
+    assert len(stage.visitor().call("").body) < 2048
 
 
 def test_an_offline_client_computes_its_own_place_from_it(open_stage: OpenStage) -> None:

@@ -10,8 +10,9 @@ from tests.support.replies import Reply, ask_raw
 from tests.support.staging import LISTED_ORIGIN, Stage
 from tests.support.visitors import Visitor
 
+PAGES = ("room", "room/plain", "onward", "enter")
 POSTS = ("join", "claim", "extend", "refresh", "leave")
-GETS = ("", "position", "room", "enter")
+GETS = ("", "position", *PAGES)
 BAD = (400, "about:blank")
 JSON = {"content-type": "application/json"}
 FORM = {"content-type": "application/x-www-form-urlencoded"}
@@ -71,7 +72,7 @@ def test_what_is_no_events_name_has_no_calls(stage: Stage) -> None:
 
 def test_what_is_no_events_name_has_no_preflights(stage: Stage) -> None:
     asking = {"origin": LISTED_ORIGIN, "access-control-request-method": "POST"}
-    for verb in (*GETS, *POSTS):
+    for verb in ("", "position", *POSTS):
         reply = stage.visitor().ask("OPTIONS", f"/queue/UPPER/{verb}".rstrip("/"), asking)
         assert reply.verdict == (404, "about:blank")
 
@@ -224,7 +225,7 @@ def test_no_answer_repeats_anything_of_a_token(stage: Stage, site: Mint, verb: s
             assert reply.cookies == {}
 
 
-@pytest.mark.parametrize("verb", ["position", "room", ""])
+@pytest.mark.parametrize("verb", ["position", "room", "room/plain", ""])
 def test_a_head_has_the_fields_and_no_body(stage: Stage, verb: str) -> None:
     visitor = stage.waiting()
     target = f"/queue/{stage.event}/{verb}".rstrip("/")

@@ -6,7 +6,7 @@ from urllib.parse import quote
 import pytest
 
 from gateway.ports import StateChange
-from tests.support.pages import Page, room
+from tests.support.pages import Page, onward, plain, room
 from tests.support.staging import OpenStage, Stage
 
 HOSTILE = (
@@ -100,23 +100,24 @@ def test_it_leads_nowhere_but_back_to_the_site(stage: Stage) -> None:
     wrong = []
     for text in hostile(stage):
         for visitor in (stranger, waiting, served):
-            page = Page(room(visitor, text))
+            page = Page(plain(visitor, text))
             assert not page.all("script"), text
             wrong += [(text, target) for target in page.targets if leads_off(target, stage)]
-        reply = room(admitted, text)
-        assert reply.status == 303
-        wrong += [(text, reply.location)] if leads_off(reply.location, stage) else []
+        for reply in (plain(admitted, text), onward(admitted, text), onward(stranger, text)):
+            assert reply.status == 303
+            wrong += [(text, reply.location)] if leads_off(reply.location, stage) else []
         enter = admitted.navigate(f"/queue/{stage.event}/enter?code=x&to={quote(text, safe='')}")
         wrong += [(text, enter.location)] if leads_off(enter.location, stage) else []
     assert wrong == []
 
 
+@pytest.mark.parametrize("fields", [{}, {"plain": "1"}])
 @pytest.mark.parametrize("verb", ["join", "claim", "leave"])
-def test_no_form_leads_off_the_site(stage: Stage, verb: str) -> None:
+def test_no_form_leads_off_the_site(stage: Stage, verb: str, fields: dict[str, str]) -> None:
     visitor = stage.admitted()
     wrong = []
     for text in hostile(stage):
-        reply = visitor.call(verb, {"accept": "text/html"}, return_to=text)
+        reply = visitor.call(verb, {"accept": "text/html"}, return_to=text, **fields)
         assert reply.status == 303
         wrong += [(text, reply.location)] if leads_off(reply.location, stage) else []
         assert set(reply.cookies) <= {f"queue-{stage.event}", f"pass-{stage.event}"}
@@ -128,11 +129,13 @@ def test_no_form_leads_off_the_site(stage: Stage, verb: str) -> None:
     ["/", "/book", "/book/7?seat=1&row=a", "/b%C3%BCcher/", "/a?next=//evil.example", "/~x"],
 )
 def test_it_leads_back_to_where_the_visitor_was_going(stage: Stage, target: str) -> None:
-    assert room(stage.admitted(), target).location == target
+    visitor = stage.admitted()
+    assert onward(visitor, target).location == target
+    assert visitor.navigate(plain(visitor, target).location).location == target
 
 
 def test_a_way_told_twice_is_none(stage: Stage) -> None:
-    reply = stage.admitted().navigate(f"/queue/{stage.event}/room?return_to=/a&return_to=/b")
+    reply = stage.admitted().navigate(f"/queue/{stage.event}/onward?return_to=/a&return_to=/b")
     assert reply.location == "/"
 
 
@@ -141,7 +144,7 @@ def test_nothing_that_others_wrote_is_markup(open_stage: OpenStage) -> None:
     visitor = stage.waiting()
     marked = '</p><script>alert("1")</script><b onclick=x>&amp;'
     stage.change(StateChange.PAUSE, message=marked)
-    reply = room(visitor, '/book?x="><script>alert(1)</script>')
+    reply = plain(visitor, '/book?x="><script>alert(1)</script>')
     page = Page(reply)
     assert marked in page.text
     assert not page.all("script")
@@ -149,24 +152,30 @@ def test_nothing_that_others_wrote_is_markup(open_stage: OpenStage) -> None:
     assert b"<script" not in reply.body
 
 
-def test_the_page_forbids_scripts_frames_and_keeping(stage: Stage) -> None:
-    first, second = room(stage.waiting()), room(stage.waiting())
-    policy = first.header("content-security-policy") or ""
+def test_the_page_without_a_script_forbids_scripts_frames_and_keeping(stage: Stage) -> None:
+    reply = plain(stage.waiting())
+    policy = reply.header("content-security-policy") or ""
     assert "default-src 'none'" in policy
     assert "frame-ancestors 'none'" in policy
     assert "form-action 'self'" in policy
     assert "script" not in policy
-    assert policy != second.header("content-security-policy")
-    assert first.header("cache-control") == "no-store"
-    assert first.header("content-type") == "text/html; charset=utf-8"
+    assert reply.header("cache-control") == "no-store"
+    assert reply.header("content-type") == "text/html; charset=utf-8"
 
 
-def test_a_head_of_the_page_has_no_body(stage: Stage) -> None:
-    reply = stage.waiting().ask("HEAD", f"/queue/{stage.event}/room")
-    assert (reply.status, reply.body) == (200, b"")
+def test_the_shell_says_nothing_of_the_way(stage: Stage) -> None:
+    for text in hostile(stage):
+        assert room(stage.visitor(), text).body == room(stage.visitor()).body
+
+
+def test_a_head_of_the_pages_has_no_body(stage: Stage) -> None:
+    for page in ("room", "room/plain"):
+        reply = stage.waiting().ask("HEAD", f"/queue/{stage.event}/{page}")
+        assert (reply.status, reply.body) == (200, b"")
 
 
 def test_the_page_shows_no_token(stage: Stage) -> None:
     visitor = stage.served()
-    assert visitor.place.encode() not in room(visitor, "/book").body
-    assert visitor.place[-43:].encode() not in room(visitor, "/book").body
+    for page in (plain(visitor, "/book"), room(visitor, "/book")):
+        assert visitor.place.encode() not in page.body
+        assert visitor.place[-43:].encode() not in page.body

@@ -26,6 +26,9 @@ OVER = "410"
 NOT_A_PREFLIGHT = "405"
 LEDGER_AWAY = "503"
 
+# An answer without an end is none that this walk could read; tests/integration/push reads it.
+ENDLESS = "/queue/{event}/events"
+
 ACCEPTED = ["2xx", "3xx", "401", "403", "404", "409", OVER, "429", LEDGER_AWAY]
 
 
@@ -75,6 +78,11 @@ def settings_of(stage: Stage, *, token: str | None, event: str | None) -> Schema
                         "unsupported_method": {"enabled": False},
                     },
                 },
+                {
+                    # What is sound is answered by a 426: no schema can ask for an upgrade.
+                    "include-path-regex": "/ws$",
+                    "checks": {"positive_data_acceptance": {"enabled": False}},
+                },
             ],
         }
     )
@@ -89,10 +97,9 @@ def error_of(happened: events.NonFatalError | events.FatalError) -> str:
 def walk(stage: Stage, *, token: str | None = None, event: str | None = None) -> Walk:
     """Walk through all operations, with `token` on every call, at `event` or at any name."""
     settings = settings_of(stage, token=token, event=event)
+    document = openapi.from_dict(CONTRACT.document, config=settings).exclude(path=ENDLESS)
     walked = Walk()
-    for happened in engine.from_schema(
-        openapi.from_dict(CONTRACT.document, config=settings)
-    ).execute():
+    for happened in engine.from_schema(document).execute():
         if isinstance(happened, events.ScenarioFinished):
             walked.operations.add(happened.label or "")
             walked.failures += failures_of(happened)
@@ -124,7 +131,7 @@ def assert_sound(walked: Walk) -> None:
 def operations() -> Iterator[tuple[str, str]]:
     for path, item in CONTRACT.document["paths"].items():
         for method in ("get", "post", "options"):
-            if method in item:
+            if method in item and path != ENDLESS:
                 yield method, path
 
 

@@ -9,6 +9,7 @@ from gateway.domain.positions import EventId
 from gateway.ledger.keyspace import handover
 from gateway.queue import HANDOVER_LIFE_S
 from tests.support.gateways import Tables, event_table
+from tests.support.pages import Page
 from tests.support.staging import OpenStage, Stage
 from tests.support.visitors import Visitor
 
@@ -21,14 +22,14 @@ def tables(common_tables: Tables) -> Tables:
         f"events.tour-{number}": event_table(
             f"{number}.{HOME}", f"{number}.{FAN}", paths=["/tour"], home_host=f"{number}.{HOME}"
         )
-        for number in range(1, 30)
+        for number in range(1, 40)
     }
     # Another event at home on the same two hosts as the first.
     pool["events.other"] = event_table(f"1.{HOME}", f"1.{FAN}", paths=["/other"])
     return {**common_tables, **pool}
 
 
-_names = (f"tour-{number}" for number in range(1, 30))
+_names = (f"tour-{number}" for number in range(1, 40))
 
 
 class Tour:
@@ -55,7 +56,7 @@ class Tour:
 
     def again(self) -> str:
         reply = self.home.navigate(
-            f"/queue/{self.stage.event}/room?return_to=http://{self.fan.host}/tour/7"
+            f"/queue/{self.stage.event}/onward?return_to=http://{self.fan.host}/tour/7"
         )
         assert reply.status == 303
         return reply.location
@@ -79,13 +80,14 @@ def test_the_whole_way_over_two_hosts(tour: Tour) -> None:
         f"/queue/{tour.stage.event}/room?return_to=http%3A//{tour.fan.host}/tour/7%3Fseat%3D1"
     )
     goal = f"http://{tour.fan.host}/tour/7?seat=1"
-    assert f'value="{goal}"' in visitor.navigate(room).body.decode()
+    page = visitor.navigate(room.replace("/room?", "/room/plain?"))
+    assert f'value="{goal}"' in page.body.decode()
 
     joined = visitor.call("join", {"accept": "text/html"}, return_to=goal)
     tour.stage.release()
     claimed = visitor.call("claim", {"accept": "text/html"}, return_to=goal)
     assert claimed.location == joined.location
-    handed = visitor.navigate(claimed.location)
+    handed = visitor.navigate(claimed.location.replace("/room?", "/onward?"))
     at, enter = tour.follow(handed.location)
     assert at is tour.fan
     assert re.fullmatch(
@@ -184,9 +186,9 @@ def test_a_session_that_was_left_is_not_handed_over_to_admit(tour: Tour) -> None
 def test_who_waits_is_handed_nothing(tour: Tour) -> None:
     tour.home.join()
     reply = tour.home.navigate(
-        f"/queue/{tour.stage.event}/room?return_to=http://{tour.fan.host}/tour/7"
+        f"/queue/{tour.stage.event}/onward?return_to=http://{tour.fan.host}/tour/7"
     )
-    assert reply.status == 200
+    assert reply.location.startswith(f"/queue/{tour.stage.event}/room?")
     assert codes(tour) == []
 
 
@@ -207,11 +209,25 @@ def test_a_call_that_is_sent_home_keeps_its_query(tour: Tour) -> None:
     assert reply.location.endswith("/position?x=%2F&y=1")
 
 
-def test_the_waiting_page_is_at_home(tour: Tour) -> None:
-    reply = tour.fan.navigate(f"/queue/{tour.stage.event}/room?return_to=/tour/7")
-    at, room = tour.follow(reply.location)
+@pytest.mark.parametrize("page", ["room", "room/plain", "onward"])
+def test_the_waiting_page_is_at_home(tour: Tour, page: str) -> None:
+    reply = tour.fan.navigate(f"/queue/{tour.stage.event}/{page}?return_to=/tour/7")
+    at, there = tour.follow(reply.location)
     assert at is tour.home
-    assert room.endswith(f"return_to=http%3A//{tour.fan.host}/tour/7")
+    assert there == (f"/queue/{tour.stage.event}/{page}?return_to=http%3A//{tour.fan.host}/tour/7")
+
+
+def test_the_files_of_the_waiting_page_are_on_both_hosts(tour: Tour) -> None:
+    for address in Page(tour.home.navigate(f"/queue/{tour.stage.event}/room")).files:
+        assert tour.fan.get(address).body == tour.home.get(address).body
+
+
+def test_forms_may_lead_to_the_other_host_and_nowhere_else(tour: Tour) -> None:
+    # Browsers look at where a form's answer redirects to, too.
+    for page in ("room", "room/plain"):
+        reply = tour.home.navigate(f"/queue/{tour.stage.event}/{page}")
+        policy = reply.header("content-security-policy") or ""
+        assert f"form-action 'self' http://{tour.fan.host};" in policy
 
 
 def test_the_port_stays_on_the_way(stage: Stage) -> None:

@@ -10,6 +10,7 @@ from gateway.tokens.codec import Signer
 from gateway.tokens.keyring import KeyRing
 from gateway.tokens.vouchers import hashed_subject
 from tests.support.minting import Mint, now_s
+from tests.support.pages import plain, press
 from tests.support.staging import OpenStage, Stage
 
 ANNA = "anna@shop.example"
@@ -39,6 +40,15 @@ def test_one_visitor_of_the_site_has_one_place_in_all_browsers(
 def test_an_event_may_leave_it_at_that(stage: Stage, site: Mint) -> None:
     voucher = site.voucher(stage.event, ANNA)
     assert [stage.visitor().join(voucher=voucher)["position"] for _ in range(2)] == [1, 2]
+
+
+def test_the_page_without_a_script_explains_that_a_voucher_is_asked_for(
+    open_stage: OpenStage,
+) -> None:
+    visitor = open_stage(voucher_required=True).visitor()
+    back = press(visitor, plain(visitor), "join")
+    assert back.location == f"/queue/{visitor.event}/room/plain?problem=voucher"
+    assert "for invited visitors" in visitor.navigate(back.location).body.decode()
 
 
 def test_an_identity_is_kept_as_an_hmac_and_never_as_it_is(

@@ -127,7 +127,7 @@ def test_a_browser_goes_to_the_waiting_page_and_comes_back(stage: Stage) -> None
     assert visitor.navigate("/book/7").status == 303
     stage.release()
     visitor.claim()
-    back = visitor.navigate(sent.location)
+    back = visitor.navigate(sent.location.replace("/room?", "/onward?"))
     assert back.location == "/book/7?seat=1&x=%2F"
     assert let_through(visitor.navigate(back.location))
     assert stage.backend.last.target == "/book/7?seat=1&x=%2F"

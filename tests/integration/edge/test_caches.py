@@ -67,7 +67,7 @@ def test_no_refusal_and_no_way_to_the_waiting_page_is_kept(stage: Stage) -> None
 
 def test_no_answer_to_one_visitors_call_is_kept(stage: Stage) -> None:
     visitor = stage.served()
-    for verb in ("position", "join", "claim", "extend", "refresh", "room", "leave"):
+    for verb in ("position", "join", "claim", "extend", "refresh", "room/plain", "onward", "leave"):
         assert "no-store" in directives(visitor.call(verb)), verb
 
 

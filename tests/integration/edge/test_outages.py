@@ -13,6 +13,7 @@ from tests.support.eventually import eventually
 from tests.support.gateways import Gateway, Tables, event_table, write_settings
 from tests.support.minting import Mint
 from tests.support.operators import Operator
+from tests.support.pages import without_script
 from tests.support.servers import RealServer
 from tests.support.staging import Stage, own_server
 
@@ -128,7 +129,7 @@ def test_an_emptied_ledger_is_never_an_open_door(stage: Stage) -> None:
         reply = visitor.get("/book")
         assert reply.verdict == AWAY
         assert int(reply.header("retry-after") or "") >= 1
-    page = stage.visitor().navigate(stage.visitor().navigate("/book").location)
+    page = stage.visitor().navigate(without_script(stage.visitor().navigate("/book").location))
     assert page.status == 503
     assert admitted.get("/book").status == 200
     assert waiting.call("position").json()["position"] == 3

@@ -147,7 +147,8 @@ def test_a_browser_is_handed_over_to_a_host_that_cannot_sign(
     home.join()
     Stage(gateway, operator, mint, "tour").release()
     home.claim()
-    handed = home.navigate(sent.location.removeprefix(f"http://{HOME}"))
+    way = sent.location.removeprefix(f"http://{HOME}").replace("/room?", "/onward?")
+    handed = home.navigate(way)
     entered = fan.navigate(handed.location.removeprefix(f"http://{FAN}"))
     assert entered.location == "/book/7"
     assert fan.navigate("/book/7").body == BACKEND_BODY

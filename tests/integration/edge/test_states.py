@@ -9,6 +9,7 @@ import pytest
 from gateway.errors import Conflict, GatewayError
 from gateway.ports import StateChange
 from tests.support.eventually import eventually
+from tests.support.pages import without_script
 from tests.support.replies import Reply
 from tests.support.staging import OpenStage, Stage
 
@@ -153,7 +154,9 @@ def test_what_a_state_means(stage: Stage, row: Row) -> None:
 
 
 def follow(stage: Stage, reply: Reply) -> Reply:
-    return reply if reply.status != 303 else stage.visitor().navigate(reply.location)
+    if reply.status != 303:
+        return reply
+    return stage.visitor().navigate(without_script(reply.location))
 
 
 def test_a_scheduled_event_takes_joins_and_lets_nobody_in(open_stage: OpenStage) -> None:

@@ -1,0 +1,111 @@
+"""The waiting page: one document for everyone who reads a language; its script does the rest.
+
+Nothing of a visitor is in its bytes, neither a place nor where they are going: a CDN may answer for us.
+"""
+
+import hashlib
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from gateway.answers import Answer, RawHeader, redirect
+from gateway.calls import Call, home_authority, room_path
+from gateway.domain.return_to import ReturnTo
+from gateway.page.headers import HTML, matches, security_headers, unchanged, wants_gzip
+from gateway.page.languages import Language, Languages
+from gateway.page.rendering import Link, Renderer
+from gateway.page.statics import compressed
+from gateway.queue import Room
+
+HOME_PAGE = ReturnTo("/")
+
+_SHARED: tuple[RawHeader, ...] = (
+    HTML,
+    # Changes to the page, such as another script's name, show within a minute.
+    (b"cache-control", b"public, max-age=60"),
+    (b"vary", b"Accept-Language, Accept-Encoding"),
+)
+
+# Before the first read of the ledger every name might be an event's: what is kept for names is bounded.
+_MOST_KEPT = 512
+
+
+@dataclass(frozen=True, slots=True)
+class _Document:
+    """The page in one language, in both forms in which it goes out."""
+
+    plain: Answer
+    zipped: Answer
+
+
+class Shell:
+    def __init__(self, room: Room, languages: Languages, renderer: Renderer) -> None:
+        self._room = room
+        self._languages = languages
+        self._renderer = renderer
+        self._kept: OrderedDict[tuple[str, str], _Document] = OrderedDict()
+
+    async def show(self, call: Call) -> Answer:
+        """Return the page, or send to the host of the event where it lives.
+
+        Raises:
+            UnknownEvent: There is no such event.
+        """
+        if (elsewhere := sent_home(call, "room")) is not None:
+            return elsewhere
+        self._room.snapshot(call.event)
+        language = self._languages.choose(call.query("lang"), call.listed(b"accept-language"))
+        document = self._document(call, language)
+        answer = document.zipped if wants_gzip(call) else document.plain
+        known = call.header(b"if-none-match")
+        if known is not None and matches(known, dict(answer.headers)[b"etag"]):
+            answer = unchanged(answer)
+        return answer.with_headers(security_headers(call, scripts=True))
+
+    def _document(self, call: Call, language: Language) -> _Document:
+        key = (call.event, language.tag)
+        if (kept := self._kept.get(key)) is not None:
+            self._kept.move_to_end(key)
+            return kept
+        base = f"/queue/{call.event}/"
+        links = [
+            Link(other.tag, other.direction, other.name, f"?lang={other.tag}")
+            for other in self._languages.all
+        ]
+        body = self._renderer.room(language, call.event, base, links).encode()
+        document = _prepare(body, language)
+        self._kept[key] = document
+        if len(self._kept) > _MOST_KEPT:
+            self._kept.popitem(last=False)
+        return document
+
+
+def _prepare(body: bytes, language: Language) -> _Document:
+    digest = hashlib.sha256(body).hexdigest()[:24]
+    shared = (*_SHARED, (b"content-language", language.tag.encode()))
+    # Two codings are two representations, so each has a tag of its own (RFC 9110, section 8.8.3.3).
+    return _Document(
+        plain=Answer(200, (*shared, (b"etag", f'"{digest}"'.encode())), body),
+        zipped=Answer(
+            200,
+            (
+                *shared,
+                (b"etag", f'"{digest}-gzip"'.encode()),
+                (b"content-encoding", b"gzip"),
+            ),
+            compressed(body),
+        ),
+    )
+
+
+def sent_home(call: Call, page: str) -> Answer | None:
+    """Send to the event's home host, where its cookies live; None where this is it.
+
+    Where the visitor is going is told by its whole address, for it counts from this host.
+    """
+    home = home_authority(call.route, call.authority)
+    if home is None:
+        return None
+    here = call.return_to(call.query("return_to")) or HOME_PAGE
+    back = ReturnTo(here.target, here.authority or call.authority)
+    path = room_path(call.event, back, call.scheme, page=page)
+    return redirect(f"{call.scheme}://{home}{path}")
