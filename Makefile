@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-faults test-ledger test-others lint types check fuzz soak bench durability clean
+.PHONY: help demo test test-faults test-ledger test-others lint types check fuzz soak bench durability crowd waits clean
 
 help: ## Show this help
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -57,14 +57,22 @@ fuzz: $(VENV)/test.stamp ## Try new hostile inputs for some minutes; says how ma
 	$(BIN)/python tests/fuzz/guided.py --seconds $(FUZZ_SECONDS)
 
 SOAK_MINUTES ?= 20
-soak: $(VENV)/test.stamp ## Twenty minutes of crowds with faults at random, judged
+soak: $(VENV)/test.stamp ## Crowds with faults at random, then visitors who come and go, judged
 	$(BIN)/python -m tests.faults.soak --minutes $(SOAK_MINUTES)
+	$(BIN)/python -m loadtests.waiting_soak
 
 bench: $(VENV)/run.stamp ## Measure the gateway beside a bare app on the same server
 	$(BIN)/python loadtests/bench.py
 
 durability: $(VENV)/test.stamp ## Measure joins at each level of durability
 	$(BIN)/python -m loadtests.durability
+
+CLIENTS ?= 100000
+crowd: $(VENV)/test.stamp ## Hold a waiting crowd, and measure how soon all of it has a new pointer
+	$(BIN)/python -m loadtests.waiting_crowd --clients $(CLIENTS)
+
+waits: $(VENV)/test.stamp ## Judge the waiting times that are told, by simulation
+	$(BIN)/python -m loadtests.waiting_time
 
 check: lint types test ## Everything that CI runs
 

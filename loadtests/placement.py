@@ -28,3 +28,14 @@ def cpu_s(pid: int) -> float | None:
         return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
     except (OSError, ValueError, IndexError):
         return None
+
+
+def resident_bytes(pid: int) -> int:
+    """Return how much memory of a process is in use; 0 where no system tells."""
+    try:
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return 0

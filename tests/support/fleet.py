@@ -67,6 +67,11 @@ class FleetGateway:
         return self._running is not None and self._running.process.poll() is None
 
     @property
+    def pid(self) -> int:
+        assert self._running is not None
+        return self._running.process.pid
+
+    @property
     def log(self) -> str:
         return (self._folder / "errors.log").read_text()
 
