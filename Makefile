@@ -17,6 +17,8 @@ $(VENV)/run.stamp: pyproject.toml
 $(VENV)/test.stamp: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test]'
+# Where the browser's driver cannot be had, the tests that need it are skipped by name.
+	-$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[browser]'
 	@touch $@
 
 demo: $(VENV)/run.stamp ## Run a gateway in front of a sample site, on an embedded ledger
@@ -24,7 +26,7 @@ demo: $(VENV)/run.stamp ## Run a gateway in front of a sample site, on an embedd
 
 # Most tests wait more than they work: for servers to start, to fail and to come back. So three parts run
 # beside each other; what is named nowhere belongs to the last.
-FAULTS := tests/faults tests/integration/topologies tests/integration/cli tests/integration/server
+FAULTS := tests/faults tests/integration/topologies tests/integration/cli tests/integration/server tests/browser
 LEDGER := tests/integration/ledger tests/properties
 
 test: $(VENV)/test.stamp ## Run every test that this machine has the tools for

@@ -320,6 +320,8 @@ function openFeed(hear, pollSeconds) {
     /** Trust no connection: the machine slept, or the network was away. */
     restart() {
       streamFailures = 0;
+      // Or the silence of the sleep would count against the new stream.
+      heardAt = now();
       if (stream !== null || due.has("stream")) connect();
       else pollSoon();
     },
