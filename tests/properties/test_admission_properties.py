@@ -40,7 +40,6 @@ from gateway.domain.positions import (
 from gateway.domain.waiting import (
     FARTHEST_POLL_S,
     NEAREST_POLL_S,
-    estimate_wait,
     release_rate_per_s,
     retry_after_s,
 )
@@ -335,21 +334,6 @@ def test_ahead_is_the_people_between_the_pointer_and_the_turn(
     assert ahead == brute_force(holes, served, turn - 1)
     if turn <= served + 1:
         assert ahead == 0
-
-
-@given(snapshot=snapshots, ahead=st.integers(0, 10**6), more=st.integers(0, 10**6))
-@thorough
-def test_the_wait_is_an_ordered_range_that_grows_with_the_line(
-    snapshot: EventSnapshot, ahead: int, more: int
-) -> None:
-    wait = estimate_wait(snapshot, ahead)
-    longer = estimate_wait(snapshot, ahead + more)
-    known = snapshot.state is EventState.OPEN and release_rate_per_s(snapshot) is not None
-    assert (wait is not None) == (longer is not None) == known
-    if wait is not None and longer is not None:
-        assert 0 <= wait.low_s < wait.high_s
-        assert wait.low_s <= longer.low_s
-        assert wait.high_s <= longer.high_s
 
 
 @given(snapshot=snapshots)
