@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-faults test-ledger test-others lint types check fuzz soak bench durability crowd waits clean
+.PHONY: help demo test test-others test-faults test-ledger test-browser lint types check fuzz soak bench durability crowd waits clean
 
 help: ## Show this help
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -24,13 +24,14 @@ $(VENV)/test.stamp: pyproject.toml
 demo: $(VENV)/run.stamp ## Run a gateway in front of a sample site, on an embedded ledger
 	$(BIN)/gateway demo
 
-# Most tests wait more than they work: for servers to start, to fail and to come back. So three parts run
-# beside each other; what is named nowhere belongs to the last.
-FAULTS := tests/faults tests/integration/topologies tests/integration/cli tests/integration/server tests/browser
+# Most tests wait more than they work: for servers to start, to fail and to come back. So parts run
+# beside each other, three at a time; what is named nowhere belongs to the first.
+FAULTS := tests/faults tests/integration/topologies tests/integration/cli tests/integration/server
 LEDGER := tests/integration/ledger tests/properties
+BROWSER := tests/browser
 
 test: $(VENV)/test.stamp ## Run every test that this machine has the tools for
-	@$(MAKE) --no-print-directory --jobs=3 --output-sync=target test-faults test-ledger test-others
+	@$(MAKE) --no-print-directory --jobs=3 --output-sync=target test-others test-faults test-ledger test-browser
 
 test-faults: $(VENV)/test.stamp
 	$(BIN)/python -m pytest -p no:cacheprovider $(FAULTS)
@@ -38,8 +39,11 @@ test-faults: $(VENV)/test.stamp
 test-ledger: $(VENV)/test.stamp
 	$(BIN)/python -m pytest -p no:cacheprovider $(LEDGER)
 
+test-browser: $(VENV)/test.stamp
+	$(BIN)/python -m pytest -p no:cacheprovider $(BROWSER)
+
 test-others: $(VENV)/test.stamp
-	$(BIN)/python -m pytest $(FAULTS:%=--ignore=%) $(LEDGER:%=--ignore=%)
+	$(BIN)/python -m pytest $(foreach folder,$(FAULTS) $(LEDGER) $(BROWSER),--ignore=$(folder))
 
 lint: $(VENV)/test.stamp ## Check format, style and the rules of dependence
 	$(BIN)/ruff format --check .

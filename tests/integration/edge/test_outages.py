@@ -180,8 +180,13 @@ def test_a_state_that_only_a_newer_gateway_understands_lets_nobody_in(stage: Sta
 
 def test_a_gateway_that_never_read_the_event_answers_503(stage: Stage) -> None:
     held, place = stage.admitted().held, stage.waiting().place
-    for accident in (stage.operator.server.kill, stage.operator.server.reset):
-        # Away at the start, and then there but empty.
+
+    def lose() -> None:
+        stage.operator.server.restart()
+        stage.lose()
+
+    for accident in (stage.operator.server.kill, lose):
+        # Away at the start, and then there, with a state that is lost.
         accident()
         with Gateway(stage.gateway.settings).running() as gateway:
             other = Stage(gateway, stage.operator, stage.mint, "sale")
