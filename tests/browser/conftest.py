@@ -93,8 +93,8 @@ def command_line_settings(short_folder: Path, tables: Tables) -> Path:
     return path
 
 
-# For a module and no longer: while Playwright runs, its event loop is this thread's, and no other test of the
-# run could have one.
+# For a module and no longer: while Playwright runs, its event loop is this thread's, and no other test
+# of the run could have one.
 @pytest.fixture(scope="module")
 def chromium() -> "Iterator[Browser]":
     playwright = pytest.importorskip("playwright.sync_api")
