@@ -62,6 +62,7 @@ class Findings:
     counts: Counter[str] = field(default_factory=Counter)
     violations: list[str] = field(default_factory=list)
     admitted: dict[int, str] = field(default_factory=dict)
+    released_to: int = 0
     memory: list[int] = field(default_factory=list)
 
     def wrong(self, text: str) -> None:
@@ -100,6 +101,8 @@ class Visitor:
         passed = await self._persistently("POST", "claim", self._shown())
         if passed["position"] != self._position:
             self._findings.wrong(f"{self._position} was let in as {passed['position']}")
+        if self._position > self._findings.released_to:
+            self._findings.wrong(f"{self._position} was let in before anybody let them in")
         before = self._findings.admitted.setdefault(self._position, self._name)
         if before != self._name:
             self._findings.wrong(f"{self._position} was let in twice")
@@ -258,7 +261,9 @@ class Sale:
                 self.findings.counts["paused"] += 1
                 await asyncio.sleep(self._chance.uniform(0.5, 5))
                 await self._ledger.change_state(EVENT, StateChange.RESUME)
-            await self._ledger.release(EVENT, by=by)
+            # Noted before it is asked for: nobody may be let in beyond it.
+            self.findings.released_to = max(self.findings.released_to, snapshot.served_up_to + by)
+            await self._ledger.release(EVENT, to=snapshot.served_up_to + by)
             self.findings.counts["released"] += 1
 
     async def _roll(self) -> None:

@@ -58,7 +58,7 @@ def read_brand(folder: Path | None) -> Brand:
     templates: dict[str, str] = {}
     images: dict[str, StaticFile] = {}
     style = b""
-    for path in sorted(folder.iterdir()):
+    for path in _listed(folder, troubles):
         ending = path.suffix.removeprefix(".")
         if not path.is_file() or path.name.startswith("."):
             continue
@@ -81,6 +81,14 @@ def read_brand(folder: Path | None) -> Brand:
         texts=_read_texts(folder / "texts", troubles),
         troubles=tuple(troubles),
     )
+
+
+def _listed(folder: Path, troubles: list[str]) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError as exc:
+        troubles.append(f"{folder.name}: cannot be read: {exc.strerror}")
+        return []
 
 
 def _read(path: Path, troubles: list[str]) -> bytes | None:
@@ -119,7 +127,7 @@ def _read_texts(folder: Path, troubles: list[str]) -> dict[str, dict[str, Text]]
     if not folder.is_dir():
         return texts
     models = built_in_texts(TAGS[0])
-    for path in sorted(folder.iterdir()):
+    for path in _listed(folder, troubles):
         where = f"texts/{path.name}"
         if path.suffix != ".json" or path.stem not in TAGS:
             troubles.append(f"{where}: is not one of {', '.join(f'{tag}.json' for tag in TAGS)}")

@@ -302,6 +302,9 @@ class Guard(asyncio.Protocol, Generic[C]):
             self.transport.close()
 
     def _close_if_idle(self) -> None:
+        if self.transport.get_protocol() is not self:
+            # Given away meanwhile, to a stream or a WebSocket, which end by themselves.
+            return
         if self._stage is Stage.HEAD and not self._pending and not self._is_busy():
             self.transport.close()
 

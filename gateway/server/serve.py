@@ -20,6 +20,7 @@ from uvicorn import Config, Server
 from uvicorn.loops.auto import auto_loop_factory
 
 from gateway.errors import GatewayError
+from gateway.server.descriptors import fitted
 from gateway.server.limits import ServerLimits
 from gateway.server.protocols import HttpParser, protocol_class
 from gateway.server.shutdown import Shutdown
@@ -138,6 +139,7 @@ async def serve(
         StartupFailed: A lifespan failed to start.
         OSError: An address cannot be bound.
     """
+    limits = fitted(limits)
     parts = [_Part(app, bind, limits, http, log_config, log_level)]
     started: list[_Part] = []
     try:
