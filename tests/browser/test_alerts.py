@@ -91,3 +91,45 @@ def test_a_hidden_tab_claims_when_two_minutes_are_left(
     assert tab.calls("claim") == 0
     tab.page.clock.run_for(15_000)
     tab.lands_on("/book")
+
+
+def test_a_hidden_tab_is_called_when_a_full_site_has_room_and_does_not_enter_alone(
+    open_stage: OpenStage, browsers: Browsers
+) -> None:
+    stage = open_stage(max_sessions=1)
+    inside = stage.admitted()
+    tab = browsers.tab(stage, _watching("granted", "granted"))
+    tab.page.clock.install()
+    tab.wait_in("/book").press("notify")
+    stage.release()
+    tab.shows("turn").press("enter").shows("full").hide()
+    inside.call("leave")
+
+    def is_called() -> bool:
+        tab.page.clock.fast_forward(1000)
+        return tab.page.evaluate("notes.length") == 2
+
+    tab.comes_to(is_called)
+    tab.shows("turn").hears("It is your turn")
+    tab.page.clock.run_for(30_000)
+    assert tab.calls("claim") == 1
+    tab.show()
+    tab.page.clock.run_for(7_000)
+    tab.lands_on("/book")
+
+
+def test_a_claim_that_was_not_answered_is_not_repeated_on_a_hidden_tab(
+    stage: Stage, browsers: Browsers
+) -> None:
+    tab = browsers.tab(stage)
+    tab.page.route("**/claim", lambda route: route.abort())
+    tab.page.clock.install()
+    tab.wait_in("/book")
+    stage.release()
+    tab.shows("turn").press("enter").comes_to(lambda: tab.calls("claim") == 1).hide()
+    tab.page.clock.run_for(30_000)
+    assert tab.calls("claim") == 1
+    tab.page.unroute("**/claim")
+    tab.show()
+    tab.page.clock.run_for(7_000)
+    tab.lands_on("/book")

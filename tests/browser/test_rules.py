@@ -79,6 +79,32 @@ def test_repeated_failures_are_given_longer_pauses_up_to_a_minute(rules: Any) ->
     assert rules("retryAfter", 3, 0) == 4
 
 
+def test_what_one_document_moves_a_crowd_to_is_spread_by_its_size(rules: Any) -> None:
+    assert [rules("spreadOver", crowd, 1) for crowd in (0, 9_000, 10**7)] == [5, 9, 120]
+    assert rules("spreadOver", 9_000, 0) == 0
+
+
+def test_those_of_one_release_claim_in_the_order_of_their_turns(rules: Any) -> None:
+    assert rules("enterDelay", 101, 100, 5_100, 300) == 0
+    assert rules("enterDelay", 2_601, 100, 5_100, 300) == 5
+    # However many there are, and whatever the window leaves.
+    assert rules("enterDelay", 50_001, 0, 100_000, 300) == 30
+    assert rules("enterDelay", 50_001, 0, 100_000, 20) == 10
+    # Before the release, beyond it, and where it is not known.
+    assert rules("enterDelay", 50, 100, 5_100, 300) == 0
+    assert rules("enterDelay", 9_999, 100, 5_100, 300) == 10
+    assert rules("enterDelay", 50, 100, 100, 300) == 0
+
+
+def test_a_full_site_is_asked_later_each_time_and_not_before_the_server_says(rules: Any) -> None:
+    assert [rules("whenFull", times, 8, 300, 0) for times in (1, 2, 99)] == [10, 12.5, 60]
+    assert rules("whenFull", 1, 8, 300, 1) == 12.5
+    assert rules("whenFull", 1, 90, 300, 0) == 90
+    # Before the window closes, and after it by what the server says.
+    assert rules("whenFull", 99, 8, 20, 0) == 20
+    assert rules("whenFull", 99, 8, 0, 0) == 8
+
+
 TOLD = {
     "en": [
         "about a minute",

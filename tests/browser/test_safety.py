@@ -19,6 +19,15 @@ _NO_COOKIES = """
 Object.defineProperty(Document.prototype, "cookie", {get() { return ""; }, set() {}});
 """
 
+# As Firefox does where cookies are blocked.
+_NOTHING_SHARED = """
+const refusal = () => new DOMException("not allowed", "SecurityError");
+window.BroadcastChannel = class { constructor() { throw refusal(); } };
+const locks = {request: async () => { throw refusal(); }};
+Object.defineProperty(Navigator.prototype, "locks", {value: locks});
+Object.defineProperty(window, "localStorage", {get() { throw refusal(); }});
+"""
+
 
 @pytest.mark.parametrize(
     "hostile", ["https://evil.example/book", "//evil.example", "javascript:alert(1)"]
@@ -36,6 +45,27 @@ def test_blocked_cookies_are_told_before_a_place_is_given(stage: Stage, browsers
     tab = browsers.tab(stage, _NO_COOKIES).look("/").shows("cookies")
     tab.reads("cookies", re.compile("Cookies are blocked"))
     assert stage.operator.read(stage.event).issued == 0
+
+
+def test_a_browser_that_refuses_everything_with_the_cookies_is_told_so(
+    stage: Stage, browsers: Browsers
+) -> None:
+    tab = browsers.tab(stage, _NO_COOKIES + _NOTHING_SHARED).look("/").shows("cookies")
+    tab.reads("cookies", re.compile("Cookies are blocked"))
+
+
+def test_locks_and_channels_that_are_refused_break_nothing(
+    stage: Stage, browsers: Browsers
+) -> None:
+    tab = browsers.tab(stage, _NOTHING_SHARED).look("/").shows("waiting").listens_to("stream")
+    tab.reads("position", "1")
+
+
+def test_a_visit_to_the_plain_page_does_not_make_cookies_look_blocked(
+    stage: Stage, browsers: Browsers
+) -> None:
+    tab = browsers.tab(stage).look("/", path="room/plain")
+    tab.look("/").shows("waiting")
 
 
 def test_a_browser_that_drops_the_token_is_told_and_joins_once(

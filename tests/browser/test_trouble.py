@@ -1,8 +1,10 @@
 """Networks, streams and machines fail; nobody loses their place, and the page says what it knows."""
 
+import json
 import re
 
 from tests.browser.browsers import Browsers, Tab
+from tests.support.replies import ask
 from tests.support.staging import OpenStage, Stage
 
 # More than two heartbeats of a stream, and less than what the page takes for sleep.
@@ -117,13 +119,83 @@ def test_a_stream_that_is_silent_for_two_heartbeats_has_failed(
     stage: Stage, browsers: Browsers
 ) -> None:
     tab = browsers.tab(stage)
+    tab.page.clock.install()
+    tab.look("/").shows("waiting").listens_to("stream")
+    tab.page.route("**/events", lambda route: None)
+    tab.page.clock.fast_forward(SILENCE_MS)
+    _let_it_poll(tab).reads("ahead", "None: you are next")
+
+
+def test_a_stream_that_says_nothing_at_first_is_not_waited_for(
+    stage: Stage, browsers: Browsers
+) -> None:
+    tab = browsers.tab(stage)
     # Never answered, as behind a proxy that holds everything back.
     tab.page.route("**/events", lambda route: None)
     tab.page.clock.install()
     tab.look("/").shows("waiting")
-    assert tab.calls("") == 0
-    tab.page.clock.fast_forward(SILENCE_MS)
-    _let_it_poll(tab).reads("ahead", "None: you are next")
+    tab.page.clock.run_for(6_000)
+    tab.listens_to("poll").reads("ahead", "None: you are next")
+    polled = tab.calls("")
+    tab.page.clock.run_for(6_000)
+    tab.comes_to(lambda: tab.calls("") > polled)
+
+
+def test_polls_that_are_not_answered_are_given_up_one_by_one(
+    stage: Stage, browsers: Browsers
+) -> None:
+    tab = browsers.tab(stage)
+    given_up: list[str] = []
+    tab.page.on("requestfailed", lambda request: given_up.append(request.url))
+    tab.page.route("**/events", lambda route: route.abort())
+    tab.page.route(tab.base, lambda route: None)
+    tab.page.clock.install()
+    tab.wait_in()
+
+    def waited_for() -> int:
+        return tab.calls("") - given_up.count(tab.base)
+
+    def two_given_up() -> bool:
+        tab.page.clock.fast_forward(A_WHILE_MS)
+        assert waited_for() <= 1
+        return given_up.count(tab.base) == 2
+
+    tab.comes_to(two_given_up)
+    tab.reads("updated", "The connection was lost. Trying again; your place is kept.")
+
+
+def test_a_refused_poll_is_repeated_when_the_server_allows(
+    stage: Stage, browsers: Browsers
+) -> None:
+    tab = browsers.tab(stage)
+    tab.page.route("**/events", lambda route: route.abort())
+    tab.page.route(
+        tab.base, lambda route: route.fulfill(status=429, headers={"retry-after": "60"}, json={})
+    )
+    tab.page.clock.install()
+    tab.wait_in()
+    tab.page.clock.run_for(6_000)
+    tab.comes_to(lambda: tab.calls("") == 1)
+    tab.page.clock.run_for(40_000)
+    assert tab.calls("") == 1
+    tab.page.unroute(tab.base)
+    tab.page.clock.fast_forward(60_000)
+    tab.listens_to("poll")
+
+
+def test_on_a_deleted_event_nothing_is_asked_for_any_more(stage: Stage, browsers: Browsers) -> None:
+    tab = browsers.tab(stage)
+    target = f"/queue/{stage.event}"
+    asked = ask(stage.gateway.port, "GET", target, [("host", stage.host)])
+    document = asked.json() | {"state": "deleted"}
+    last = f"event: pointer\ndata: {json.dumps(document)}\n\n"
+    tab.page.route(
+        "**/events", lambda route: route.fulfill(content_type="text/event-stream", body=last)
+    )
+    tab.page.clock.install()
+    tab.look().shows("closed")
+    tab.page.clock.run_for(60_000)
+    assert (tab.calls("events"), tab.calls("")) == (1, 0)
 
 
 def test_a_machine_that_slept_asks_at_once(stage: Stage, browsers: Browsers) -> None:

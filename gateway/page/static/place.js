@@ -254,6 +254,62 @@ export function mayHoldFor(windowLength, sinceTurn, margin) {
   return Math.max(windowLength - sinceTurn - margin, 0);
 }
 
+// --- Not all at once -------------------------------------------------------------------------------
+
+const QUESTIONS_A_SECOND = 1000;
+const LEAST_SPREAD = 5;
+const LONGEST_SPREAD = 120;
+
+/**
+ * Say when to do what a whole crowd is moved to do by one document: the larger the crowd, the wider spread.
+ *
+ * @param {number} crowd
+ * @param {number} chance from 0 to 1
+ * @returns {number} seconds
+ */
+export function spreadOver(crowd, chance) {
+  const span = Math.max(crowd / QUESTIONS_A_SECOND, LEAST_SPREAD);
+  return Math.min(span, LONGEST_SPREAD) * chance;
+}
+
+const CLAIMS_A_SECOND = 500;
+const LONGEST_DELAY = 60;
+
+/**
+ * Say for how long a turn lets others of the same release go first, so that they claim in the order of their
+ * turns and not in the same second.
+ *
+ * @param {number} turn
+ * @param {number} servedBefore where the pointer stood before the release
+ * @param {number} servedUpTo where it stands after it
+ * @param {number} most seconds that the turn's window leaves
+ * @returns {number} seconds
+ */
+export function enterDelay(turn, servedBefore, servedUpTo, most) {
+  const released = servedUpTo - servedBefore;
+  if (released <= 0) return 0;
+  const before = Math.min(Math.max(turn - servedBefore - 1, 0), released);
+  return Math.min(released / CLAIMS_A_SECOND, LONGEST_DELAY, most) * (before / released);
+}
+
+const FULL_GROWTH = 1.25;
+const LONGEST_FULL = 60;
+
+/**
+ * Say when to claim again from a site that was full: later each time, and no sooner than the server asks.
+ *
+ * @param {number} times how often it was full, one or more
+ * @param {number} least seconds, as the server says
+ * @param {number} left seconds that the turn's window leaves
+ * @param {number} chance from 0 to 1
+ * @returns {number} seconds
+ */
+export function whenFull(times, least, left, chance) {
+  const shortest = Math.max(least, FIRST_RETRY);
+  const grown = Math.min(shortest * FULL_GROWTH ** times, LONGEST_FULL, left);
+  return Math.max(grown, shortest) * (1 + chance / SPREAD_PART);
+}
+
 // --- In words --------------------------------------------------------------------------------------
 
 /**

@@ -9,6 +9,7 @@
  */
 
 import {
+  enterDelay,
   mayHoldFor,
   newerDocument,
   peopleAhead,
@@ -17,8 +18,10 @@ import {
   progressOf,
   retryAfter,
   showNext,
+  spreadOver,
   timeLeft,
   waitAt,
+  whenFull,
   wording,
 } from "./place.js";
 
@@ -34,11 +37,12 @@ import {
  * @property {number} turnSeenAt when the turn was first seen, in ms of the device's clock; 0 for not yet
  * @property {number} refreshedAt when the token was last renewed, in ms of the device's clock
  *
- * @typedef {{status: number, body: any, retryAfter: number}} Answer status 0: no answer came
+ * @typedef {{status: number, body: any, retryAfter: number, date: string}} Answer status 0: no answer came
  */
 
 const root = document.documentElement;
 const base = document.body.dataset.base ?? "";
+const leaveDialog = /** @type {HTMLDialogElement} */ (byId("leave-dialog"));
 const event = root.dataset.event ?? "";
 const words = wording(JSON.parse(byId("queue-texts").textContent ?? "{}"), root.lang);
 // Only handed on: which addresses are of this site is for the server to say.
@@ -47,9 +51,13 @@ const returnTo = new URLSearchParams(location.search).get("return_to");
 // Seconds.
 const CALL_TIMEOUT = 10;
 const ENTER_AFTER = 5;
+// Left over of the window: much on a hidden tab, whose timers run late, little where somebody looks.
 const HOLD_MARGIN = 120;
-const ASK_SPREAD = 5;
+const SEEN_MARGIN = 30;
+const PROVE_WITHIN = 5;
+const FIRST_WORD_WITHIN = 4;
 const SPEAK_EVERY = 30;
+const RING_EVERY = 60;
 const LOOK_EVERY = 2;
 const REFRESH_EVERY = 86_400;
 const DEFAULT_HEARTBEAT = 15;
@@ -101,7 +109,8 @@ const memoryOfTab = memoryIn(() => sessionStorage);
 
 /** Say whether a cookie that is set is kept: without one, a place would be dealt and lost at once. */
 function cookiesWork() {
-  const name = `queue-check-${event}`;
+  // Not the plain page's name: its cookie is not shown to scripts, and could not be written over.
+  const name = `queue-script-check-${event}`;
   try {
     document.cookie = `${name}=1; Path=${base}; Max-Age=60; SameSite=Lax`;
     return navigator.cookieEnabled && document.cookie.includes(`${name}=1`);
@@ -150,6 +159,34 @@ function runWhatIsDue() {
 let serverAhead = Date.now() - performance.now();
 const serverNow = () => serverAhead + performance.now();
 
+/** @type {Answer} */
+const NO_ANSWER = { status: 0, body: {}, retryAfter: 0, date: "" };
+
+/**
+ * Fetch a JSON document, and give up on what is not answered in time.
+ *
+ * @param {string} url
+ * @param {RequestInit} options
+ * @returns {Promise<Answer>}
+ */
+async function request(url, options) {
+  const giveUp = new AbortController();
+  const timer = setTimeout(() => giveUp.abort(), CALL_TIMEOUT * 1000);
+  try {
+    const answer = await fetch(url, { ...options, signal: giveUp.signal });
+    const body = await answer.json().catch(() => ({}));
+    // The head of an answer may come, and its body never.
+    if (giveUp.signal.aborted) return NO_ANSWER;
+    const wait = Number(answer.headers.get("retry-after")) || 0;
+    const date = answer.headers.get("date") ?? "";
+    return { status: answer.status, body, retryAfter: wait, date };
+  } catch {
+    return NO_ANSWER;
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
 /**
  * @param {"GET" | "POST"} method
  * @param {string} verb below `/queue/{event}/`
@@ -157,25 +194,14 @@ const serverNow = () => serverAhead + performance.now();
  * @returns {Promise<Answer>}
  */
 async function call(method, verb, headers = {}) {
-  const giveUp = new AbortController();
-  const timer = setTimeout(() => giveUp.abort(), CALL_TIMEOUT * 1000);
-  try {
-    const answer = await fetch(base + verb, {
-      method,
-      headers: { accept: "application/json", ...headers },
-      cache: "no-store",
-      signal: giveUp.signal,
-    });
-    const date = Date.parse(answer.headers.get("date") ?? "");
-    if (date) serverAhead = date - performance.now();
-    const body = await answer.json().catch(() => ({}));
-    const wait = Number(answer.headers.get("retry-after")) || 0;
-    return { status: answer.status, body, retryAfter: wait };
-  } catch {
-    return { status: 0, body: {}, retryAfter: 0 };
-  } finally {
-    clearTimeout(timer);
-  }
+  const answer = await request(base + verb, {
+    method,
+    headers: { accept: "application/json", ...headers },
+    cache: "no-store",
+  });
+  const date = Date.parse(answer.date);
+  if (date) serverAhead = date - performance.now();
+  return answer;
 }
 
 /** @param {Answer} answer */
@@ -190,19 +216,42 @@ let failures = 0;
  */
 function repeatAfter(answer) {
   failures += 1;
-  return Math.max(answer.retryAfter * (1 + Math.random() / 4), retryAfter(failures, Math.random()));
+  return pauseAfter(answer, failures);
+}
+
+/** @param {Answer} answer @param {number} inARow */
+function pauseAfter(answer, inARow) {
+  return Math.max(answer.retryAfter * (1 + Math.random() / 4), retryAfter(inARow, Math.random()));
 }
 
 /**
- * Run something in one tab at a time.
+ * Run something in one tab at a time, or just run it where the browser gives no locks: most give them only
+ * over TLS, some refuse them with cookies. The idempotency key and the cookie keep one place without.
  *
  * @param {string} name
  * @param {() => Promise<void>} run
  */
 async function alone(name, run) {
-  // Only over TLS do browsers offer locks; the idempotency key and the cookie keep one place without.
-  if (navigator.locks === undefined) return run();
-  await navigator.locks.request(`queue:${event}:${name}`, run);
+  let hasBegun = false;
+  const begin = () => {
+    hasBegun = true;
+    return run();
+  };
+  try {
+    await navigator.locks.request(`queue:${event}:${name}`, begin);
+  } catch (refusal) {
+    if (hasBegun) throw refusal;
+    await run();
+  }
+}
+
+/** Open the channel between this browser's tabs; null where it has none, or refuses it. */
+function channelToOthers() {
+  try {
+    return new BroadcastChannel(`queue:${event}`);
+  } catch {
+    return null;
+  }
 }
 
 // --- The feed: one stream for all tabs, polling where there is none ------------------------------------
@@ -223,7 +272,11 @@ function openFeed(hear, pollSeconds) {
   let streamFailures = 0;
   let heartbeat = DEFAULT_HEARTBEAT;
   let heardAt = now();
-  const others = "BroadcastChannel" in window ? new BroadcastChannel(`queue:${event}`) : null;
+  // While nothing else speaks.
+  let isPolling = false;
+  let pollUnderWay = false;
+  let pollFailures = 0;
+  const others = channelToOthers();
   others?.addEventListener("message", ({ data }) => {
     if (data.pointer !== undefined) heard(data.pointer, "another tab");
     if (data.place !== undefined) placeChangedElsewhere(data.place);
@@ -235,7 +288,7 @@ function openFeed(hear, pollSeconds) {
     heardAt = now();
     heartbeat = found.poll.heartbeat;
     document.body.dataset.feed = by;
-    if (by !== "poll") due.delete("poll");
+    if (by !== "poll") stopPolling();
     if (isLeading && by !== "another tab") others?.postMessage({ pointer: found });
     hear(found);
   }
@@ -271,39 +324,65 @@ function openFeed(hear, pollSeconds) {
   }
 
   function pollSoon() {
-    if (!due.has("poll")) later("poll", pollSeconds() * Math.random(), poll);
+    pollWithin(pollSeconds() * Math.random());
+  }
+
+  /** @param {number} seconds */
+  function pollWithin(seconds) {
+    isPolling = true;
+    if (!due.has("poll") && !pollUnderWay) later("poll", seconds, poll);
+  }
+
+  function stopPolling() {
+    isPolling = false;
+    pollFailures = 0;
+    due.delete("poll");
   }
 
   async function poll() {
-    later("poll", pollSeconds(), poll);
-    try {
-      const answer = await fetch(base.slice(0, -1), { headers: { accept: "application/json" } });
-      if (answer.ok && running) heard(await answer.json(), "poll");
-    } catch {
-      connectionLost();
-    }
+    pollUnderWay = true;
+    // By the browser's cache, unlike a call: caches on the way may hold the document for everyone.
+    const answer = await request(base.slice(0, -1), { headers: { accept: "application/json" } });
+    pollUnderWay = false;
+    if (!isPolling) return;
+    if (answer.status === 200) heard(answer.body, "poll");
+    else if (isTrouble(answer)) connectionLost();
+    // What was heard may have ended it all.
+    if (isPolling) later("poll", pollAgainAfter(answer), poll);
+  }
+
+  /** @param {Answer} answer */
+  function pollAgainAfter(answer) {
+    pollFailures = answer.status === 200 ? 0 : pollFailures + 1;
+    if (pollFailures === 0) return pollSeconds();
+    return Math.max(pollSeconds(), pauseAfter(answer, pollFailures));
   }
 
   function lead() {
-    if (navigator.locks === undefined || others === null) {
-      connect();
-      return;
-    }
-    navigator.locks.request(`queue:${event}:stream`, () => {
-      if (!running) return undefined;
-      isLeading = true;
-      connect();
-      return new Promise((resolve) => {
-        release = () => resolve(undefined);
-      });
+    if (others === null) connect();
+    else alone("stream", leadUntilReleased);
+  }
+
+  async function leadUntilReleased() {
+    if (!running) return;
+    isLeading = true;
+    connect();
+    await new Promise((resolve) => {
+      release = () => resolve(undefined);
     });
+  }
+
+  /** A stream may be held back on its way, without an error: do not wait for it to be called silent. */
+  function expectFirstWord() {
+    heardAt = now();
+    pollWithin(FIRST_WORD_WITHIN * (1 + Math.random() / 4));
   }
 
   return {
     start() {
       if (running) return;
       running = true;
-      heardAt = now();
+      expectFirstWord();
       lead();
     },
 
@@ -311,7 +390,7 @@ function openFeed(hear, pollSeconds) {
     stop() {
       running = false;
       closeStream();
-      due.delete("poll");
+      stopPolling();
       due.delete("stream");
       isLeading = false;
       release();
@@ -319,11 +398,11 @@ function openFeed(hear, pollSeconds) {
 
     /** Trust no connection: the machine slept, or the network was away. */
     restart() {
+      if (!running) return;
       streamFailures = 0;
       // Or the silence of the sleep would count against the new stream.
-      heardAt = now();
+      expectFirstWord();
       if (stream !== null || due.has("stream")) connect();
-      else pollSoon();
     },
 
     tick() {
@@ -351,6 +430,10 @@ const state = {
   place: memory.get("place"),
   /** @type {PointerDocument | null} As remembered, until a fresh one comes. */
   pointer: memory.get("pointer"),
+  /** Where the pointer stood before it last moved. */
+  servedBefore: 0,
+  /** The most places that a document has told of: so many pages may be doing what this one does. */
+  crowd: 0,
   /** Unix ms of the server's clock; 0 while nothing was heard. */
   heardAt: 0,
   /** @type {Shown | null} */
@@ -384,16 +467,33 @@ function estimate() {
 /** @param {PointerDocument} found */
 function hear(found) {
   connectionBack();
-  state.pointer = newerDocument(state.pointer, found);
+  const wasFull = state.pointer?.full === true;
+  movePointer(newerDocument(state.pointer, found));
   state.heardAt = serverNow();
   memory.set("pointer", state.pointer);
   // Here and nowhere else: a remembered bypass may be over, and the server would send the visitor back.
-  if (found.state === "bypass") return goOnward();
+  if (found.state === "bypass") return goOnwardSpread();
+  due.delete("onward");
+  // Nothing follows on a deleted event: the server ends the stream, and would end every other one.
+  if (found.state === "deleted") feed.stop();
+  if (wasFull && !found.full) roomIsFree();
+  else if (!wasFull && found.full) roomIsTaken();
   state.shown = showNext(state.shown, estimate(), Math.floor(now()));
   // What was refused for want of the ledger may be known again.
   if (state.stage === "moment" && found.state !== "suspended") askSpread();
   consider();
   render();
+}
+
+/** @param {PointerDocument} pointer */
+function movePointer(pointer) {
+  const known = state.pointer;
+  const isFollowed = state.heardAt > 0 && known?.generation === pointer.generation;
+  // What was released before this page listened is no release that others hear of with it.
+  if (!isFollowed) state.servedBefore = pointer.served_up_to;
+  else if (known.served_up_to !== pointer.served_up_to) state.servedBefore = known.served_up_to;
+  state.crowd = Math.max(state.crowd, known?.issued ?? 0, pointer.issued);
+  state.pointer = pointer;
 }
 
 /** Act on what the place and the document say together. */
@@ -410,18 +510,30 @@ function consider() {
 
 /** Ask about the place, but not in the same second as everyone to whom the same thing happened. */
 function askSpread() {
-  if (!due.has("ask")) later("ask", ASK_SPREAD * Math.random(), ask);
+  if (!due.has("ask")) later("ask", spreadOver(state.crowd, Math.random()), ask);
 }
 
-let asking = false;
+/** A bypass opens the site to everyone in the same second. */
+function goOnwardSpread() {
+  if (!due.has("onward")) later("onward", spreadOver(state.crowd, Math.random()), goOnward);
+  render();
+}
+
+/** Counts the places that this page has had: what was asked about an earlier one says nothing of this one. */
+let epoch = 0;
+
+/** @type {number | null} The epoch that is being asked about. */
+let asking = null;
 
 /** Ask the gateway where the visitor stands. */
 async function ask() {
-  if (asking || state.stage === "inside") return;
-  asking = true;
+  const asked = epoch;
+  if (asking === asked || state.stage === "inside") return;
+  asking = asked;
   due.delete("ask");
   const answer = await call("GET", "position");
-  asking = false;
+  if (asked !== epoch) return;
+  asking = null;
   if (isTrouble(answer)) return trouble(answer, "ask", ask);
   connectionBack();
   if (answer.status === 200) {
@@ -441,7 +553,11 @@ function adopt(standing) {
   const known = state.place;
   const isSame =
     known?.generation === standing.generation && known?.position === standing.position;
-  if (!isSame) state.shown = null;
+  if (!isSame) {
+    state.shown = null;
+    turnSeenHere = null;
+    refusals = 0;
+  }
   state.place = {
     aheadAtFirst: standing.ahead ?? 0,
     turnSeenAt: 0,
@@ -456,7 +572,7 @@ function adopt(standing) {
   state.problem = "";
   if (state.pointer !== null && state.pointer.generation === standing.generation) {
     const servedUpTo = Math.max(state.pointer.served_up_to, standing.served_up_to);
-    state.pointer = { ...state.pointer, served_up_to: servedUpTo };
+    movePointer({ ...state.pointer, served_up_to: servedUpTo });
   }
   if (standing.status === "admitted") return goOnward();
   if (state.stage !== "turn" && state.stage !== "full") enterStage("in");
@@ -478,7 +594,9 @@ async function withoutToken() {
 /** A token that has expired can be renewed for some days; else the place is over. */
 async function renewOrEnd() {
   if (state.refreshTried) return enterStage("ended");
+  const asked = epoch;
   const answer = await call("POST", "refresh");
+  if (asked !== epoch) return;
   if (isTrouble(answer)) return trouble(answer, "ask", ask);
   state.refreshTried = true;
   if (answer.status === 200) return ask();
@@ -497,6 +615,7 @@ async function renewDaily() {
 async function join() {
   if (!cookiesWork()) return enterStage("cookies");
   history.replaceState(null, "");
+  epoch += 1;
   state.problem = "";
   enterStage("joining");
   await alone("join", async () => joinAnswered(await joinOnce()));
@@ -513,7 +632,7 @@ function joinAnswered(answer) {
     state.isUnproven = true;
     state.stage = "loading";
     adopt(answer.body);
-    askSpread();
+    later("ask", PROVE_WITHIN * Math.random(), ask);
     return feed.tellOthers("joined");
   }
   if (answer.status === 410) return placeIsOver(answer.body.type);
@@ -546,6 +665,7 @@ async function leave() {
 }
 
 function forgetPlace() {
+  epoch += 1;
   memory.set("place", null);
   state.place = null;
   state.shown = null;
@@ -597,43 +717,116 @@ function showProblem(key, detail = "") {
 /** @type {number | null} When to claim, unless the visitor does so before. */
 let enterAt = null;
 
+/** How long after others of the same release, in seconds: not all of them knock in the same second. */
+let ownDelay = 0;
+
+/** The soonest time to claim without having been asked to. */
+let enterFrom = 0;
+
+/** @type {number | null} On the page's clock; see `place.turnSeenAt` for the device's. */
+let turnSeenHere = null;
+
+/** How often in a row a claim was refused, full sites first of all. */
+let refusals = 0;
+
+/** When the visitor was last called because a full site had room: it may come and go by the second. */
+let roomRungAt = -Infinity;
+
 /** @param {PointerDocument} pointer */
 function turnHasCome(pointer) {
   const { place } = state;
   if (place === null || pointer.state === "suspended" || pointer.state === "deleted") return;
   if (pointer.state === "paused") return claimQuietly();
+  noteTurn(place);
+  const most = mayHoldFor(pointer.window, sinceTurn(), SEEN_MARGIN);
+  announceTurn(enterDelay(place.turn ?? 0, state.servedBefore, pointer.served_up_to, most), true);
+}
+
+/** @param {Place} place */
+function noteTurn(place) {
   place.turnSeenAt ||= Date.now();
+  turnSeenHere ??= now();
   memory.set("place", place);
-  turnSeenHere = now();
+}
+
+/**
+ * @param {number} delay seconds to let others go first
+ * @param {boolean} isNews worth ringing for
+ */
+function announceTurn(delay, isNews) {
+  ownDelay = delay;
+  enterFrom = now() + ENTER_AFTER + delay;
   enterAt = null;
   due.delete("claim");
   state.stage = "turn";
-  alerts.ring();
+  if (isNews) alerts.ring();
   tickTurn();
   render();
 }
 
-let turnSeenHere = 0;
+/** Whoever found the site full is told as if the turn had come anew; how many others did is not known. */
+function roomIsFree() {
+  const { stage, pointer } = state;
+  if (stage !== "full" || pointer?.state !== "open") return;
+  const most = mayHoldFor(pointer.window, sinceTurn(), SEEN_MARGIN);
+  const released = pointer.served_up_to;
+  const isNews = now() - roomRungAt >= RING_EVERY;
+  if (isNews) roomRungAt = now();
+  announceTurn(enterDelay(Math.random() * released, 0, released, most), isNews);
+}
+
+/** Others were sooner: to claim now would only be refused. */
+function roomIsTaken() {
+  if (state.stage !== "turn" || refusals === 0 || due.has("claim")) return;
+  later("claim", afterRefusal(0), claimAgain);
+  enterStage("full");
+}
 
 /** Count from when the turn was first seen, by whichever clock says that more time has passed. */
 function sinceTurn() {
   // Across a reload only the device's clock goes on; while this page lives, nobody can set its own.
-  return Math.max(now() - turnSeenHere, (Date.now() - (state.place?.turnSeenAt ?? 0)) / 1000);
+  const onThisPage = turnSeenHere === null ? 0 : now() - turnSeenHere;
+  return Math.max(onThisPage, (Date.now() - (state.place?.turnSeenAt ?? 0)) / 1000);
 }
 
 /** A pause may let those in whose turn had come before; the document does not tell. */
 function claimQuietly() {
-  if (document.visibilityState === "visible" && !due.has("claim")) claim();
+  if (isAttended() && !due.has("claim")) claim();
 }
 
-/** Go on with a turn that was announced. */
+/** Whether the visitor looks at the page, and is not just being asked whether to leave. */
+function isAttended() {
+  return document.visibilityState === "visible" && !leaveDialog.open;
+}
+
+/** Say for how many seconds more a turn may wait for the visitor. */
+function holdLeft() {
+  const margin = document.visibilityState === "visible" ? SEEN_MARGIN : HOLD_MARGIN;
+  return mayHoldFor(state.pointer?.window ?? 0, sinceTurn(), margin + ownDelay);
+}
+
+/** Go on with a turn: every claim that nobody pressed a button for comes from here. */
 function tickTurn() {
-  if (state.stage !== "turn") return;
-  const isSeen = document.visibilityState === "visible";
-  const left = mayHoldFor(state.pointer?.window ?? 0, sinceTurn(), HOLD_MARGIN);
-  if (isSeen) enterAt ??= now() + ENTER_AFTER;
-  else enterAt = left > 0 ? null : now();
-  if (enterAt !== null && now() >= enterAt && !due.has("claim")) claim();
+  if (due.has("claim")) return;
+  if (state.stage === "turn") tickCountdown();
+  else if (state.stage === "full") tickFull();
+}
+
+function tickCountdown() {
+  if (isAttended()) enterAt ??= Math.max(enterFrom, now() + ENTER_AFTER);
+  else enterAt = holdLeft() > 0 ? null : now();
+  if (enterAt !== null && now() >= enterAt) claim();
+}
+
+/** The pause after a refusal is over. Whoever does not look is called first, once there seems to be room. */
+function tickFull() {
+  if (isAttended() || holdLeft() === 0) claim();
+  else if (state.pointer?.full === false) roomIsFree();
+}
+
+function claimAgain() {
+  if (state.stage === "in") consider();
+  else tickTurn();
 }
 
 let claiming = false;
@@ -643,23 +836,40 @@ async function claim() {
   if (claiming) return;
   claiming = true;
   due.delete("claim");
+  const asked = epoch;
   const answer = await call("POST", "claim");
   claiming = false;
-  if (isTrouble(answer)) return trouble(answer, "claim", claim);
+  if (asked === epoch) claimAnswered(answer);
+}
+
+/** @param {Answer} answer */
+function claimAnswered(answer) {
+  if (isTrouble(answer)) return trouble(answer, "claim", claimAgain);
   connectionBack();
   if (answer.status === 200) return goOnward();
   if (answer.status === 410) return placeIsOver(answer.body.type);
-  if (answer.status === 401) return ask();
-  if (answer.body.type === "backend-full") {
-    later("claim", repeatAfter(answer), claim);
-    return enterStage("full");
+  const isFull = answer.body.type === "backend-full";
+  if (answer.status === 429 && !isFull) {
+    // Not yet: a pause came in between. While it lasts, ask again now and then.
+    later("claim", repeatAfter(answer), claimAgain);
+    return enterStage("in");
   }
-  if (answer.status !== 429) return showProblem("problem.other", answer.body.detail);
-  // Not yet: a pause came in between. While it lasts, ask again now and then.
-  later("claim", repeatAfter(answer), () => {
-    if (state.stage === "in") consider();
-  });
-  enterStage("in");
+  if (state.place !== null) noteTurn(state.place);
+  refusals += 1;
+  later("claim", afterRefusal(answer.retryAfter), claimAgain);
+  if (isFull) enterStage("full");
+  else if (answer.status === 401) ask();
+  else showProblem("problem.other", answer.body.detail);
+}
+
+/**
+ * Say when to claim again: later each time, but before the window closes.
+ *
+ * @param {number} least seconds, as the server says
+ */
+function afterRefusal(least) {
+  const left = mayHoldFor(state.pointer?.window ?? 0, sinceTurn(), SEEN_MARGIN);
+  return whenFull(refusals, least, left, Math.random());
 }
 
 const ONWARD_TRIES = 3;
@@ -972,11 +1182,10 @@ function comeBack() {
 }
 
 function listenToLeaving() {
-  const dialog = /** @type {HTMLDialogElement} */ (byId("leave-dialog"));
-  byId("leave").addEventListener("click", () => dialog.showModal());
-  byId("leave-no").addEventListener("click", () => dialog.close());
+  byId("leave").addEventListener("click", () => leaveDialog.showModal());
+  byId("leave-no").addEventListener("click", () => leaveDialog.close());
   byId("leave-yes").addEventListener("click", () => {
-    dialog.close();
+    leaveDialog.close();
     leave();
   });
 }
