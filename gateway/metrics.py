@@ -1,6 +1,11 @@
-"""Prometheus metrics. Labels are closed sets (events, outcomes, calls); never a position or a path."""
+"""Prometheus metrics. Labels are closed sets (events, outcomes, calls); never a position or a path.
+
+Counters and histograms are of this process, and with several workers the sum of theirs. An event's own
+numbers are the ledger's, the same in every process: they are taken from one board and never added up.
+"""
 
 import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from prometheus_client import (
@@ -11,9 +16,9 @@ from prometheus_client import (
     generate_latest,
     multiprocess,
 )
-from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from gateway.collectors import BoardCollector, KeyCollector, KeySeen, read_at_s
 from gateway.domain.positions import EventId
 from gateway.ports import ClaimOutcome
 from gateway.snapshots import SnapshotBoard
@@ -21,6 +26,8 @@ from gateway.snapshots import SnapshotBoard
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 _BATCH_SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+_CHECK_S = (0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.05, 0.25, 1.0)
+_JOIN_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 6.0)
 
 
 class GatewayMetrics:
@@ -64,6 +71,34 @@ class GatewayMetrics:
             buckets=_BATCH_SIZES,
             registry=self.registry,
         )
+        self._refused_joins = Counter(
+            "gateway_joins_refused_total",
+            "Joins that were given no place, by the problem that they were answered with",
+            ("event", "reason"),
+            registry=self.registry,
+        )
+        self._join_times = Histogram(
+            "gateway_join_seconds",
+            "From a whole request for a place to its answer",
+            ("outcome",),
+            buckets=_JOIN_S,
+            registry=self.registry,
+        )
+        self._check_times = Histogram(
+            "gateway_check_seconds",
+            "Judging a request; one that equals an admitted one before is not judged again, nor timed",
+            ("outcome",),
+            buckets=_CHECK_S,
+            registry=self.registry,
+        )
+        self._read_at = Gauge(
+            "gateway_pointer_read_timestamp_seconds",
+            "When the pointer that checks are made with was last read well, by the worker that is "
+            "farthest behind, Unix time",
+            ("event",),
+            multiprocess_mode="livemin",
+            registry=self.registry,
+        )
         self._streams = Gauge(
             "gateway_push_streams",
             "Connections that the pointer is pushed to",
@@ -87,7 +122,11 @@ class GatewayMetrics:
         # joins are tallied here and handed over when somebody looks, or once a second.
         self._tally: dict[tuple[EventId, str], int] = {}
         self._joined: dict[tuple[EventId, bool], int] = {}
+        # Finding a label's timer costs as much again as the observation.
+        self._join_timers: dict[str, Histogram] = {}
+        self._check_timers: dict[str, Histogram] = {}
         self._board: SnapshotBoard | None = None
+        self._shared: list[Collector] = []
 
     def joined(self, event: EventId, *, repeated: bool) -> None:
         key = (event, repeated)
@@ -99,6 +138,16 @@ class GatewayMetrics:
 
     def claimed(self, event: EventId, outcome: ClaimOutcome) -> None:
         self._claims.labels(event, outcome.value).inc()
+
+    def join_took(self, event: EventId, refused: str | None, seconds: float) -> None:
+        """Note a join. `refused` is the problem's type, None where a place was given."""
+        outcome = "placed" if refused is None else "refused"
+        _observe(self._join_times, self._join_timers, outcome, seconds)
+        if refused is not None:
+            self._refused_joins.labels(event, refused).inc()
+
+    def check_took(self, outcome: str, seconds: float) -> None:
+        _observe(self._check_times, self._check_timers, outcome, seconds)
 
     def ledger_called(self, call: str, outcome: str) -> None:
         self._ledger_calls.labels(call, outcome).inc()
@@ -125,7 +174,15 @@ class GatewayMetrics:
     def watch_board(self, board: SnapshotBoard) -> None:
         """Show each event's numbers as of the last read."""
         self._board = board
-        self.registry.register(_BoardCollector(board))
+        self._share(BoardCollector(board))
+
+    def watch_keys(self, seen: Callable[[], Sequence[KeySeen]]) -> None:
+        """Show how many keys the ring has in each state, and since when."""
+        self._share(KeyCollector(seen))
+
+    def _share(self, collector: Collector) -> None:
+        self._shared.append(collector)
+        self.registry.register(collector)
 
     def flush(self) -> None:
         """Hand what was tallied over to the registry, where other processes can see them."""
@@ -135,6 +192,9 @@ class GatewayMetrics:
         tally, self._tally = self._tally, {}
         for (event, outcome), count in tally.items():
             self._decisions.labels(event, outcome).inc(count)
+        if self._board is not None:
+            for snapshot in self._board.all():
+                self._read_at.labels(snapshot.event).set(read_at_s(snapshot))
 
     def exposition(self) -> bytes:
         """Return the text of `/metrics`; with several workers, of all of them."""
@@ -143,10 +203,19 @@ class GatewayMetrics:
             _forget_the_dead(os.environ["PROMETHEUS_MULTIPROC_DIR"])
             everyone = CollectorRegistry()
             multiprocess.MultiProcessCollector(everyone)  # type: ignore[no-untyped-call]
-            if self._board is not None:
-                everyone.register(_BoardCollector(self._board))
+            for collector in self._shared:
+                everyone.register(collector)
             return generate_latest(everyone)
         return generate_latest(self.registry)
+
+
+def _observe(
+    histogram: Histogram, timers: dict[str, Histogram], outcome: str, seconds: float
+) -> None:
+    timer = timers.get(outcome)
+    if timer is None:
+        timer = timers[outcome] = histogram.labels(outcome)
+    timer.observe(seconds)
 
 
 def _forget_the_dead(folder: str) -> None:
@@ -157,36 +226,3 @@ def _forget_the_dead(folder: str) -> None:
             os.kill(pid, 0)
         except ProcessLookupError:
             multiprocess.mark_process_dead(pid, folder)  # type: ignore[no-untyped-call]
-
-
-class _BoardCollector(Collector):
-    def __init__(self, board: SnapshotBoard) -> None:
-        self._board = board
-
-    def collect(self) -> list[Metric]:
-        families = {
-            name: GaugeMetricFamily(f"gateway_{name}", text, labels=("event",))
-            for name, text in (
-                ("issued", "Highest position handed out"),
-                ("served_up_to", "The pointer"),
-                ("waiting", "Turns handed out and not let in"),
-                ("active_sessions", "Sessions that run"),
-                ("suspended", "1 while the event's state is lost or being brought back"),
-                (
-                    "healed_at_seconds",
-                    "When the event was last brought back, Unix time; 0 if never",
-                ),
-            )
-        }
-        for snapshot in self._board.all():
-            event = (snapshot.event,)
-            families["issued"].add_metric(event, snapshot.issued)
-            families["served_up_to"].add_metric(event, snapshot.served_up_to)
-            families["waiting"].add_metric(event, snapshot.waiting)
-            families["active_sessions"].add_metric(event, snapshot.active_sessions)
-            healed_at_s = 0 if snapshot.healed is None else snapshot.healed.at_ms // 1000
-            families["healed_at_seconds"].add_metric(event, healed_at_s)
-        suspended = self._board.suspended()
-        for event_id in {*suspended, *(snapshot.event for snapshot in self._board.all())}:
-            families["suspended"].add_metric((event_id,), int(event_id in suspended))
-        return list(families.values())

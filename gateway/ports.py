@@ -1,16 +1,19 @@
 """What the use cases need from outside, in our own words."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
 from gateway.domain.admission import Refused
+from gateway.domain.backoff import Seen
 from gateway.domain.claims import PassClaims, QueueClaims
 from gateway.domain.draw import Draw
 from gateway.domain.events import EventPolicy, EventSnapshot, EventState
+from gateway.domain.operator_log import UNNAMED, Author, OperatorLog
 from gateway.domain.peers import Source
 from gateway.domain.positions import EventId, Generation, Position, ServedUpTo, Turn
+from gateway.domain.samples import Sample
 
 
 class Clock(Protocol):
@@ -75,6 +78,23 @@ class Released:
     capped: bool
     repeated: bool
     dry_run: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Scheduled:
+    """What a call of the schedule did.
+
+    Attributes:
+        before, after: The pointer.
+        people: Turns outside holes that were let in.
+        reason: Why it went no further: `no-schedule`, the state of an event that is not open, or one
+            of `ScheduleState`.
+    """
+
+    before: ServedUpTo
+    after: ServedUpTo
+    people: int
+    reason: str
 
 
 class ClaimOutcome(StrEnum):
@@ -182,6 +202,19 @@ class Witness(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class GatewaysSeen:
+    """Which gateway processes know an event.
+
+    Attributes:
+        at_s: The ledger's wall clock, Unix seconds.
+        read_ago_s: How many seconds before that each has last read the event, by its id.
+    """
+
+    at_s: float
+    read_ago_s: Mapping[str, float]
+
+
 class Ledger(Protocol):
     """The shared state of all events.
 
@@ -189,11 +222,15 @@ class Ledger(Protocol):
     where it names an event.
     """
 
-    async def create(self, event: EventId, policy: EventPolicy, *, opened: bool) -> bool:
+    async def create(
+        self, event: EventId, policy: EventPolicy, *, opened: bool, author: Author = UNNAMED
+    ) -> bool:
         """Create an event; return False, changing nothing, when it exists."""
         ...
 
-    async def configure(self, event: EventId, policy: EventPolicy) -> None: ...
+    async def configure(
+        self, event: EventId, policy: EventPolicy, *, author: Author = UNNAMED
+    ) -> None: ...
 
     async def events(self) -> Sequence[EventId]: ...
 
@@ -217,11 +254,20 @@ class Ledger(Protocol):
         to: int | None = None,
         request_id: str | None = None,
         dry_run: bool = False,
+        author: Author = UNNAMED,
     ) -> Released:
         """Move the pointer by a number of people or to a turn; never back, never past the cap.
 
         Raises:
             Conflict: The event is not open, or the same `request_id` asked for something else.
+        """
+        ...
+
+    async def follow_schedule(self, event: EventId, seen: Seen) -> Scheduled:
+        """Let in whom the event's schedule allows by now; any gateway may ask at any time.
+
+        Args:
+            seen: What this gateway sees of the site behind it.
         """
         ...
 
@@ -265,6 +311,7 @@ class Ledger(Protocol):
         message: str = "",
         releases_only: bool = False,
         for_s: int = 0,
+        author: Author = UNNAMED,
     ) -> None:
         """Carry out an operator's act.
 
@@ -273,18 +320,54 @@ class Ledger(Protocol):
         """
         ...
 
+    async def reset(
+        self,
+        event: EventId,
+        generation: Generation,
+        *,
+        opened: bool,
+        request_id: str,
+        author: Author = UNNAMED,
+    ) -> Generation:
+        """End `generation` and begin a new one, under the same policy; return it.
+
+        Positions begin at 1 again, sessions end, and earlier tokens are told that their generation is over.
+
+        Raises:
+            Conflict: The event is in another generation.
+        """
+        ...
+
+    async def delete(self, event: EventId, *, request_id: str, author: Author = UNNAMED) -> None:
+        """Delete an event: a tombstone stays, and the operator log."""
+        ...
+
+    async def operator_log(self, event: EventId) -> OperatorLog:
+        """Read the whole operator log, also of an event that is deleted or lost."""
+        ...
+
     async def present(self, event: EventId) -> bool:
         """Tell what this process knows of an event that is lost; return whether it goes on."""
         ...
 
     async def evidence(self, event: EventId) -> Sequence[Evidence]: ...
 
-    async def recover(self, event: EventId, recovery: Recovery) -> None:
+    async def recover(
+        self, event: EventId, recovery: Recovery, *, author: Author = UNNAMED
+    ) -> None:
         """Bring a lost event back by an operator's word.
 
         Raises:
             Conflict: The event is not lost.
         """
+        ...
+
+    async def samples(self, event: EventId) -> Sequence[Sample]:
+        """Return how the event stood every few seconds, oldest first: about a day of it."""
+        ...
+
+    async def gateways(self, event: EventId) -> GatewaysSeen:
+        """Return when each gateway process has last read the event."""
         ...
 
     async def put_handover(self, event: EventId, code_hash: str, value: str, life_s: int) -> None:
@@ -347,6 +430,14 @@ class Vouched:
 
     visitor: str
     head_start: int
+
+
+class Schedules(Protocol):
+    """Asks the schedules of events to let people in."""
+
+    async def let_in_now(self, event: EventId) -> None:
+        """Let in at once whoever the schedule has room for, and show it; in vain where it cannot."""
+        ...
 
 
 class VoucherReader(Protocol):

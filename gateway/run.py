@@ -4,6 +4,7 @@ import asyncio
 import os
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from ipaddress import ip_address
 from pathlib import Path
@@ -11,9 +12,12 @@ from typing import Final
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from gateway.domain.backoff import is_failure
+from gateway.edge.health_probe import HealthProbe
 from gateway.edge.middleware import AdmissionMiddleware
-from gateway.edge.options import ProxyOptions
+from gateway.edge.options import BackendFault, ProxyOptions
 from gateway.edge.proxy import ReverseProxy
+from gateway.edge.upstream import Upstream
 from gateway.errors import GatewayError
 from gateway.logs import set_up_logging
 from gateway.request_ids import RequestIds, log_fields
@@ -36,7 +40,12 @@ class GatewayApp:
 
     def __init__(self, opened: OpenedGate) -> None:
         self._opened = opened
-        self._proxy = _proxy(opened)
+        upstream = _upstream(opened)
+        self._proxy: ReverseProxy | None = None
+        self._probe: HealthProbe | None = None
+        if upstream is not None:
+            self._proxy = ReverseProxy(*upstream)
+            self._probe = _health_probe(opened, *upstream)
         inner: ASGIApp = opened.interface
         if self._proxy is not None:
             inner = AdmissionMiddleware(self._proxy, opened)
@@ -58,8 +67,12 @@ class GatewayApp:
             self.failure = exc
             await send({"type": "lifespan.startup.failed", "message": str(exc)})
             return
+        if self._probe is not None:
+            self._probe.start()
         await send({"type": "lifespan.startup.complete"})
         await receive()
+        if self._probe is not None:
+            await self._probe.aclose()
         if self._proxy is not None:
             await self._proxy.aclose()
         await self._opened.aclose()
@@ -175,12 +188,21 @@ def parser_of(settings: Settings) -> HttpParser:
     return "h11" if settings.server.http == "h11" else "httptools"
 
 
-def _proxy(opened: OpenedGate) -> ReverseProxy | None:
-    proxy = opened.settings.proxy
+def _upstream(opened: OpenedGate) -> tuple[Upstream, ProxyOptions] | None:
+    proxy, health = opened.settings.proxy, opened.health
     if not proxy.backend:
         return None
     # Imported here: an edge without a backend of its own does without the client's weight.
     from gateway.edge.aiohttp_upstream import AiohttpUpstream
+
+    def failed(fault: BackendFault) -> None:
+        opened.metrics.backend_failed(fault)
+        if not proxy.health_path:
+            health.note(failed=True, now_s=time.monotonic())
+
+    def answered(status: int) -> None:
+        if not proxy.health_path:
+            health.note(failed=is_failure(status), now_s=time.monotonic())
 
     options = ProxyOptions(
         backend=proxy.backend.rstrip("/"),
@@ -190,9 +212,23 @@ def _proxy(opened: OpenedGate) -> ReverseProxy | None:
         response_timeout_s=proxy.response_timeout_s,
         idle_timeout_s=proxy.idle_timeout_s,
         connections=proxy.connections,
-        on_backend_fault=opened.metrics.backend_failed,
+        on_backend_fault=failed,
+        on_backend_answer=answered,
     )
-    return ReverseProxy(AiohttpUpstream(options), options)
+    return AiohttpUpstream(options), options
+
+
+def _health_probe(
+    opened: OpenedGate, upstream: Upstream, options: ProxyOptions
+) -> HealthProbe | None:
+    path = opened.settings.proxy.health_path
+    if not path:
+        return None
+
+    def note(failed: bool) -> None:
+        opened.health.note(failed=failed, now_s=time.monotonic())
+
+    return HealthProbe(upstream, path, options.authority, note)
 
 
 async def _request_on(stop: asyncio.Event, shutdown: Shutdown) -> None:

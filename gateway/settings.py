@@ -4,6 +4,7 @@ A secret is named by the path of a file, or lives in the ledger's URL, which is 
 """
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_network
@@ -34,6 +35,8 @@ Network: TypeAlias = IPv4Network | IPv6Network
 ENV_PREFIX = "GATEWAY_"
 CONFIG_ENV = "GATEWAY_CONFIG"
 DEFAULT_FILE = "gateway.toml"
+
+_HEALTH_PATH = re.compile(r"/[!-\"$-~]*")
 
 OWN_PATHS = frozenset({"/.well-known/jwks.json", "/openapi.json", "/healthz", "/readyz", "/auth"})
 """What the gateway answers itself on every host, beside `/queue/…`."""
@@ -120,11 +123,14 @@ class ProxySettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         backend: `http://host:port` or `https://…` of the booking site.
         keep_host: Whether the backend sees the visitor's Host or its own.
         open_hosts: Hosts that pass untouched; `*` for every host that no event names.
+        health_path: Path of the backend that answers below 500 while it is well, asked once a second
+            by each process, for the schedule to back off; empty to judge by visitors' requests.
     """
 
     backend: str = ""
     keep_host: bool = True
     open_hosts: tuple[str, ...] = ()
+    health_path: str = ""
     connect_timeout_s: Seconds = 5.0
     response_timeout_s: Seconds = 60.0
     idle_timeout_s: Seconds = 300.0
@@ -445,6 +451,8 @@ def _check_urls(settings: Settings) -> list[str]:
             mistakes.append("[proxy] backend: must be http://host:port or https://host:port")
         elif parts.path not in {"", "/"} or parts.query or parts.fragment or parts.username:
             mistakes.append("[proxy] backend: names a host and a port only, no path")
+    if settings.proxy.health_path and _HEALTH_PATH.fullmatch(settings.proxy.health_path) is None:
+        mistakes.append("[proxy] health_path: must be a path of the backend, like /healthz")
     return mistakes
 
 

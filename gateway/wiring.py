@@ -4,8 +4,11 @@ import asyncio
 import itertools
 import logging
 import secrets
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -15,6 +18,8 @@ from gateway.api.app import Probes, admin_app, public_app
 from gateway.api.queue_calls import QueueCalls
 from gateway.calls import Call, client_address
 from gateway.clock import LedgerClock
+from gateway.collectors import KeySeen
+from gateway.domain.backoff import LEAST_ANSWERS, BackendHealth
 from gateway.domain.join_limits import JoinLimit, JoinLimits
 from gateway.domain.peers import Peers
 from gateway.domain.positions import EventId
@@ -31,7 +36,9 @@ from gateway.join_guard import LimitedJoins, load_challenge
 from gateway.ledger.embedded import EmbeddedServer, embedded_url
 from gateway.ledger.floor_file import FloorFile
 from gateway.ledger.floors import Floors
+from gateway.ledger.pacer import SchedulePacer
 from gateway.ledger.redis import RedisLedger
+from gateway.ledger.sampler import Sampler
 from gateway.ledger.watcher import LedgerWatcher
 from gateway.metrics import CONTENT_TYPE, GatewayMetrics
 from gateway.page.pages import read_look, waiting_pages
@@ -42,12 +49,12 @@ from gateway.push.limits import StreamLimits
 from gateway.push.sse import EventStreams
 from gateway.push.urgency import Pace
 from gateway.push.websocket import PointerSockets
-from gateway.queue import Room
 from gateway.settings import OWN_PATHS, Settings, load_settings
 from gateway.snapshots import SnapshotBoard
+from gateway.timing import TimedGate, TimedRoom
 from gateway.tokens.codec import Signer, Verifier
 from gateway.tokens.jwks import JwksFile, jwks_document
-from gateway.tokens.keyring import KeyRing
+from gateway.tokens.keyring import KeyRing, KeyState
 from gateway.tokens.keys import PublicKeys
 from gateway.tokens.vouchers import MIN_SECRET_BYTES, VoucherVerifier, hashed_subject
 
@@ -55,6 +62,8 @@ logger = logging.getLogger(__name__)
 
 # Keys that an operator adds, activates or removes are in force after this long, without a restart.
 UPKEEP_S = 1.0
+
+PROBES_TO_JUDGE = 3
 
 # A running gateway does not stop for a setting that was changed under it: it says so.
 LOOK_AT_SERVER_EVERY = 5
@@ -76,12 +85,14 @@ class _Keys:
     Attributes:
         signer: None where only public keys are configured.
         files: What to look at again every second.
+        ring: The key ring; None where only public keys are configured.
     """
 
     public: PublicKeys
     signer: Signer | None
     vouchers: VoucherReader | None
     files: Sequence[_Reloading]
+    ring: KeyRing | None
 
 
 class _SiteVouchers:
@@ -116,6 +127,9 @@ class OpenedGate:
     metrics: GatewayMetrics
     _hubs: Hubs
     _watcher: LedgerWatcher
+    _pacer: SchedulePacer
+    _sampler: Sampler
+    health: BackendHealth
     _key_files: Sequence[_Reloading]
     _embedded: EmbeddedServer | None
     _floor_file: FloorFile | None
@@ -135,11 +149,13 @@ class OpenedGate:
         if self._floor_file is not None:
             await asyncio.to_thread(self._floor_file.open)
         await self._watcher.start()
+        self._pacer.start()
         await self._look_at_server()
         if self.unsafe:
             await self.aclose()
             raise UnsafeServer(self.unsafe)
         self._tasks.append(asyncio.create_task(self._upkeep(), name="upkeep"))
+        self._tasks.append(asyncio.create_task(self._sampler.run(), name="samples"))
 
     async def aclose(self) -> None:
         """Answer the joins under way, then let everything go."""
@@ -147,6 +163,7 @@ class OpenedGate:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._pacer.aclose()
         await self._watcher.aclose()
         await self.ledger.aclose()
         if self._floor_file is not None:
@@ -215,7 +232,6 @@ def open_gate(
         settings = load_settings(None if settings is None else Path(settings))
     keys = _open_keys(settings)
     clock, board, metrics = LedgerClock(), SnapshotBoard(), GatewayMetrics()
-    metrics.watch_board(board)
     floors = Floors()
     floor_file = (
         FloorFile(Path(settings.ledger.floor_dir), floors) if settings.ledger.floor_dir else None
@@ -230,7 +246,14 @@ def open_gate(
         floors=floors,
         is_gateway=True,
     )
-    room = Room(
+    watcher = LedgerWatcher(ledger, board, poll_s=settings.ledger.poll_s)
+    health = _backend_health(settings)
+    pacer = SchedulePacer(ledger, board, watcher.read, lambda: health.seen(time.monotonic()))
+    sampler = Sampler(ledger, board.all)
+    metrics.watch_board(board)
+    if keys.ring is not None:
+        metrics.watch_keys(partial(_keys_seen, keys.ring))
+    room = TimedRoom(
         ledger=ledger,
         snapshots=board,
         clock=clock,
@@ -242,9 +265,11 @@ def open_gate(
         vouchers=keys.vouchers,
         guard=_join_guard(settings, clock),
         witness=floors,
+        schedules=pacer,
     )
+    room.on_join = metrics.join_took
     routes = settings.routes()
-    gate = Gate(room, routes)
+    gate = TimedGate(room, routes, metrics.check_took)
     peers = Peers(settings.trusted_networks(), settings.server.scheme)
     look = read_look(Path(settings.page.brand) if settings.page.brand else None)
     pointers = PointerDocuments()
@@ -298,7 +323,10 @@ def open_gate(
         ledger=ledger,
         metrics=metrics,
         _hubs=hubs,
-        _watcher=LedgerWatcher(ledger, board, poll_s=settings.ledger.poll_s),
+        _watcher=watcher,
+        _pacer=pacer,
+        _sampler=sampler,
+        health=health,
         _key_files=keys.files,
         _embedded=EmbeddedServer(Path(settings.ledger.data_dir))
         if own_embedded and not settings.ledger.url
@@ -306,6 +334,11 @@ def open_gate(
         _floor_file=floor_file,
         unsafe=unsafe,
     )
+
+
+def _backend_health(settings: Settings) -> BackendHealth:
+    # Where a path is asked every second, fewer answers are a judgement than among visitors' requests.
+    return BackendHealth(PROBES_TO_JUDGE if settings.proxy.health_path else LEAST_ANSWERS)
 
 
 def _join_guard(settings: Settings, clock: LedgerClock) -> JoinGuard | None:
@@ -341,6 +374,7 @@ def _open_keys(settings: Settings) -> _Keys:
     files: list[_Reloading] = []
     signer: Signer | None = None
     vouchers: VoucherReader | None = None
+    ring: KeyRing | None = None
     try:
         if settings.keys.jwks is not None:
             public_file = JwksFile(Path(settings.keys.jwks))
@@ -363,4 +397,25 @@ def _open_keys(settings: Settings) -> _Keys:
         raise SettingsInvalid([f"[keys]: {exc} (a first key: gateway keys new)"]) from exc
     except OSError as exc:
         raise SettingsInvalid([f"[keys] sub_secret: cannot be read: {exc.strerror}"]) from exc
-    return _Keys(public, signer, vouchers, files)
+    return _Keys(public, signer, vouchers, files, ring)
+
+
+def _keys_seen(ring: KeyRing) -> list[KeySeen]:
+    """Say since when each key of the ring is in its state."""
+    seen: list[KeySeen] = []
+    for entry in ring.entries:
+        moments = {
+            KeyState.NEXT: entry.created,
+            KeyState.ACTIVE: entry.activated,
+            KeyState.RETIRED: entry.retired,
+        }
+        seen.append(KeySeen(entry.state.value, _unix_s(moments[entry.state])))
+    return seen
+
+
+def _unix_s(moment: str | None) -> float | None:
+    """Return the Unix seconds of an ISO 8601 instant; None where it is not one, or none is given."""
+    try:
+        return None if moment is None else datetime.fromisoformat(moment).timestamp()
+    except ValueError:
+        return None

@@ -3,7 +3,8 @@
 from dataclasses import asdict
 from typing import Any
 
-from gateway.domain.events import NO_LIMIT, EventPolicy, EventSnapshot
+from gateway.domain.backoff import RECOVERY_MS
+from gateway.domain.events import NO_LIMIT, EventPolicy, EventSnapshot, EventState
 from gateway.domain.waiting import release_rate_per_s
 from gateway.ports import Released
 
@@ -22,6 +23,13 @@ Fields of --json:
   claims_frozen       whether a pause stops claims too
   updated_at          Unix seconds of the last change
   healed              how it was last brought back after a loss or on another server; null if never
+  schedule            what the release schedule does now; null without one
+    why               why it lets in no more just now: rate, full, overshoot, nobody-waits, ill, or
+                      the state of an event that is not open; null before its first call
+    pace              1; less while a backend that was ill is spared
+    at_the_door       people whose turn has come and who have not claimed it yet, in their window
+    expected          how many of them will come, by what was seen so far
+    show_rate         the part of those let in that claims its turn; null before any window has passed
   policy, draw        the rules, lengths in seconds; draw is null without one
 """
 
@@ -55,10 +63,29 @@ def status_document(snapshot: EventSnapshot) -> dict[str, Any]:
             "went_on_above": healed.went_on_above,
             "silent_gateways": healed.silent,
         },
+        "schedule": schedule_document(snapshot),
         "draw": None
         if draw is None
         else {"commitment": draw.commitment, "seed": draw.seed, "count": draw.count},
         "policy": policy_document(snapshot.policy),
+    }
+
+
+def schedule_document(snapshot: EventSnapshot) -> dict[str, Any] | None:
+    if not snapshot.policy.has_schedule:
+        return None
+    state, turnout = snapshot.schedule, snapshot.turnout
+    why = None if state is None else state.reason
+    if snapshot.state is not EventState.OPEN:
+        why = snapshot.state.value
+    at_the_door, expected = (0, 0.0) if turnout is None else turnout.at_the_door()
+    show_rate = None if turnout is None else turnout.show_rate()
+    return {
+        "why": why,
+        "pace": 1.0 if state is None else round(state.pace_ms / RECOVERY_MS, 2),
+        "at_the_door": at_the_door,
+        "expected": round(expected),
+        "show_rate": None if show_rate is None else round(show_rate, 3),
     }
 
 

@@ -64,6 +64,15 @@ class EventFileInvalid(SettingsInvalid):
     """A file of events has mistakes. Nothing was changed."""
 
 
+class LogBroken(GatewayError):
+    """An operator log is not whole; `faults` says where."""
+
+    def __init__(self, event: str, faults: Sequence[str]) -> None:
+        super().__init__(f"the operator log of {event!r} is broken: " + "; ".join(faults))
+        self.event = event
+        self.faults = faults
+
+
 class LedgerUnusable(GatewayError):
     """The ledger cannot be used from here; the message says what to do."""
 
@@ -155,6 +164,9 @@ def _on_gateway(exc: GatewayError) -> Report:
         case EventFileInvalid(mistakes=mistakes):
             message = "The file has mistakes; nothing was changed."
             return Report(ExitCode.FAILED, "file-invalid", message, mistakes)
+        case LogBroken(event=name, faults=faults):
+            message = f"The operator log of {name!r} is broken:"
+            return Report(ExitCode.FAILED, "log-broken", message, faults)
         case SettingsInvalid(mistakes=mistakes):
             message = "The settings have mistakes. Correct them:"
             return Report(ExitCode.FAILED, "settings-invalid", message, mistakes)

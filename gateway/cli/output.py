@@ -53,6 +53,21 @@ def require_consent(question: str, *, given: bool) -> None:
         raise Refused("Not confirmed; nothing was changed.")
 
 
+def require_name(question: str, name: str, *, given: bool) -> None:
+    """Ask for a name to be typed, for what cannot be taken back; elsewhere `--yes` must have been given.
+
+    Raises:
+        Refused: There is no consent. Nothing was changed.
+    """
+    if given:
+        return
+    if not sys.stdin.isatty():
+        raise Refused(f"{question} Add --yes to say so; nothing was changed.")
+    typed: str = click.prompt(f"{question} Type its name", err=True, default="", show_default=False)
+    if typed != name:
+        raise Refused("Not confirmed; nothing was changed.")
+
+
 def wants_color(no_color: bool) -> bool | None:
     """Return False for no colour, None to let the terminal decide (https://no-color.org)."""
     if no_color or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":

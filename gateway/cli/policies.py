@@ -11,7 +11,13 @@ from typing import Any, TypeVar
 import click
 
 from gateway.cli.durations import LONGEST_S, parse_duration, parse_moment
-from gateway.domain.events import FOR_THE_TOKENS_LIFE, NO_LIMIT, Durability, EventPolicy
+from gateway.domain.events import (
+    AS_MANY_AGAIN,
+    FOR_THE_TOKENS_LIFE,
+    NO_LIMIT,
+    Durability,
+    EventPolicy,
+)
 from gateway.domain.positions import MAX_POSITION
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -84,6 +90,10 @@ def _count(written: object) -> int:
 
 def _count_or_none(written: object) -> int:
     return NO_LIMIT if written == "none" else _count(written)
+
+
+def _count_or_limit(written: object) -> int:
+    return AS_MANY_AGAIN if written == "limit" else _count(written)
 
 
 def _moment_or_never(written: object) -> int:
@@ -190,14 +200,16 @@ RULES: tuple[Rule, ...] = (
         "opens_at",
         _moment_or_never,
         "TIME|never",
-        "When the event is meant to open: visitors see a countdown. It does not open by itself.",
+        "When the event opens by itself, by the ledger's clock: visitors see a countdown. Once for each "
+        "time that is set; what you do before or after stays done. A time that has passed does nothing.",
     ),
     Rule(
         "closes_at",
         "closes_at",
         _moment_or_never,
         "TIME|never",
-        "When the event is meant to close: tokens live 24 h longer. It does not close by itself.",
+        "When the event closes by itself: tokens live 24 h longer. As with --opens-at, once for each "
+        "time that is set.",
     ),
     Rule(
         "one_place_per_sub",
@@ -237,6 +249,42 @@ RULES: tuple[Rule, ...] = (
         "How many replicas to wait for; every one that could be promoted must be among them.",
         least=1,
         most=16,
+    ),
+    Rule(
+        "release_people",
+        "schedule_people",
+        _count_or_none,
+        "N|none",
+        "The schedule lets in so many people each --release-every, smoothly, and no more than "
+        "--max-sessions has room for; 'none' for no rate.",
+        most=1_000_000,
+    ),
+    Rule(
+        "release_every",
+        "schedule_every_s",
+        _length,
+        "LENGTH",
+        "The interval of --release-people.",
+        least=1,
+        most=_DAY_S,
+    ),
+    Rule(
+        "fill",
+        "fill",
+        _switch,
+        "",
+        "Without a rate, the schedule lets in as many as --max-sessions has room for. Without "
+        "either, people are let in by hand only.",
+    ),
+    Rule(
+        "overshoot",
+        "overshoot",
+        _count_or_limit,
+        "N|limit",
+        "By how many those with a session, or with a turn that they may still claim, may exceed "
+        "--max-sessions for the sake of those who do not come: so many may have to wait at the door, "
+        "should all come. Sessions never exceed it. 'limit' is --max-sessions again.",
+        least=AS_MANY_AGAIN,
     ),
 )
 

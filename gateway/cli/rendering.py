@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from gateway.cli.durations import describe_duration, describe_moment
+from gateway.domain.events import AS_MANY_AGAIN
 
 _STATE_COLOURS = {
     "open": "green",
@@ -73,6 +74,7 @@ def status_text(document: Mapping[str, Any]) -> str:
                 ),
                 ("claims so far", str(document["claims"])),
                 ("let in lately", "no history yet" if rate is None else f"{rate:g} a minute"),
+                ("schedule", _schedule_text(document["schedule"])),
                 ("event clock", describe_duration(document["event_clock_s"])),
                 ("holes", ", ".join(f"{first}-{last}" for first, last in holes) or "none"),
                 ("ceiling", str(document["ceiling"])),
@@ -84,6 +86,29 @@ def status_text(document: Mapping[str, Any]) -> str:
             indent="  ",
         )
     )
+
+
+_WHY = {
+    "rate": "it keeps to its rate",
+    "full": "the places are taken, or those expected will take them",
+    "overshoot": "no more turns may be open at one time (--overshoot)",
+    "nobody-waits": "nobody waits",
+    "ill": "the backend is ill; claim windows stand still",
+    None: "it has not run yet",
+}
+
+
+def _schedule_text(document: Mapping[str, Any] | None) -> str:
+    if document is None:
+        return "none: people are let in by hand"
+    why = document["why"]
+    words = [_WHY.get(why, f"the event is {why}")]
+    if document["pace"] < 1:
+        words.append(f"pace {document['pace']:.0%} after an illness of the backend")
+    words.append(f"{document['at_the_door']} at the door, {document['expected']} expected")
+    if document["show_rate"] is not None:
+        words.append(f"{document['show_rate']:.0%} come")
+    return "; ".join(words)
 
 
 def _draw_text(draw: Mapping[str, Any] | None) -> str:
@@ -151,9 +176,25 @@ def policy_text(policy: Mapping[str, Any]) -> str:
             ("voucher required", _yes_no(policy["voucher_required"])),
             ("draw", _yes_no(policy["draw"])),
             ("durability", _durability_text(policy)),
+            ("releases", _releases_text(policy)),
         ],
         indent="  ",
     )
+
+
+def _releases_text(policy: Mapping[str, Any]) -> str:
+    people_each, limit = policy["schedule_people"], policy["max_sessions"]
+    words: list[str] = []
+    if people_each:
+        every = describe_duration(policy["schedule_every_s"])
+        words.append(f"{people_each} every {every}")
+    elif not policy["fill"]:
+        return "by hand"
+    if limit:
+        overshoot = policy["overshoot"]
+        more = limit if overshoot == AS_MANY_AGAIN else overshoot
+        words.append(f"as {limit} sessions have room, {more} more at the door at most")
+    return "; ".join(words) or "everybody at once"
 
 
 def _durability_text(policy: Mapping[str, Any]) -> str:

@@ -5,10 +5,15 @@ from enum import IntEnum, StrEnum
 
 from gateway.domain.draw import Draw
 from gateway.domain.holes import NO_HOLES, Holes
+from gateway.domain.pacing import ScheduleState
 from gateway.domain.positions import EventId, Generation, Position, ServedUpTo, Turn
+from gateway.domain.turnout import Turnout
 
 NO_LIMIT = 0
 """For `max_sessions`: the backend carries whatever comes."""
+
+AS_MANY_AGAIN = -1
+"""For `overshoot`: as many people as `max_sessions`."""
 
 FOR_THE_TOKENS_LIFE = -1
 """For `late_for_s`: a late token is seated for as long as it is valid."""
@@ -53,14 +58,21 @@ class EventPolicy:
         extend_s: By how much, counted from the moment of asking.
         finish_grace_s: How long `finish` paths still admit a pass after its end.
         token_life_s: How long a queue token lives where no `closes_at` is set.
-        opens_at: Unix seconds at which the event is meant to open, for the countdown; 0 for unsaid.
-        closes_at: Unix seconds at which the event is meant to close; tokens live 24 h longer.
+        opens_at: Unix seconds at which the event opens by itself, when it is scheduled then; 0 for never.
+        closes_at: Unix seconds at which the event closes by itself; tokens live 24 h longer. Both go by
+            the ledger's wall clock, once for each time that is set, and not for one that has passed.
         one_place_per_sub: Whether one visitor named by a voucher gets one position only.
         voucher_required: Whether a join must carry a voucher.
         draw: Whether who joins before the opening is drawn.
         durability: What a promise must have survived before it is made. Promises are the ceiling of
             positions, and what is answered or shown of releases, openings, draws and revocations.
         replicas: How many replicas to wait for at `REPLICAS`.
+        schedule_people: How many the schedule lets in each interval, smoothly; 0 for no rate.
+        schedule_every_s: The length of that interval.
+        fill: Whether, without a rate, the schedule lets in as many as `max_sessions` has room for.
+        overshoot: By how many those with a session, or with a turn in an open window, may exceed
+            `max_sessions` by the schedule's doing: so many may have to wait at the door, should
+            everybody come. `AS_MANY_AGAIN` for `max_sessions`.
     """
 
     window_s: int = 900
@@ -79,6 +91,15 @@ class EventPolicy:
     draw: bool = False
     durability: Durability = Durability.FSYNC
     replicas: int = 1
+    schedule_people: int = 0
+    schedule_every_s: int = 60
+    fill: bool = False
+    overshoot: int = AS_MANY_AGAIN
+
+    @property
+    def has_schedule(self) -> bool:
+        """Whether people are let in by the clock; else by hand only."""
+        return self.fill or self.schedule_people > 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +167,9 @@ class EventSnapshot:
         open_ms: The open clock, which runs only while the event is open, full or not.
         history: Whom the pointer let in, on the open clock: bounded, the latest last. Empty where
             nobody was, where an older version keeps the state, or after a loss.
+        late: Those of the claims that came after their window.
+        schedule: What the schedule last did; None where it never ran.
+        turnout: Who of those let in came; None where nobody was let in, or after a loss.
     """
 
     event: EventId
@@ -171,6 +195,9 @@ class EventSnapshot:
     healed: "Healed | None" = None
     open_ms: int = 0
     history: tuple[LetIn, ...] = ()
+    late: int = 0
+    schedule: ScheduleState | None = None
+    turnout: Turnout | None = None
 
     def promises_more_than(self, other: "EventSnapshot | None") -> bool:
         """Whether this lets in more than `other`: what must be durable before it is shown."""
@@ -200,6 +227,14 @@ class EventSnapshot:
         if self.state is not EventState.BYPASS:
             return False
         return self.bypass_ends_at_ms is None or now_s * 1000 < self.bypass_ends_at_ms
+
+    @property
+    def may_admit_at_once(self) -> bool:
+        """Whether the schedule is likely to let in who joins now: nobody waits, and there is room."""
+        limit = self.policy.max_sessions
+        has_room = limit == NO_LIMIT or self.active_sessions < limit
+        is_due = self.state is EventState.OPEN and self.policy.has_schedule
+        return is_due and has_room and self.waiting == 0
 
     @property
     def waiting(self) -> int:

@@ -44,6 +44,7 @@ class ProxyOptions:
         on_session_header: Hears the backend's `Queue-Session`, which is then removed. With None the
             field stays in the answer, for a middleware around the proxy that listens itself.
         on_backend_fault: Hears of each answer that could not be given or not be finished.
+        on_backend_answer: Hears the status of each answer that the backend gave.
     """
 
     backend: str
@@ -59,6 +60,7 @@ class ProxyOptions:
     tls: ssl.SSLContext | None = None
     on_session_header: SessionListener | None = None
     on_backend_fault: Callable[[BackendFault], None] | None = None
+    on_backend_answer: Callable[[int], None] | None = None
 
     @property
     def authority(self) -> bytes:

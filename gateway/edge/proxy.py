@@ -270,6 +270,8 @@ class _Exchange:
     async def pass_on(self, response: UpstreamResponse) -> None:
         self._response = response
         status = _final(response.status)
+        if self._options.on_backend_answer is not None:
+            self._options.on_backend_answer(status)
         headers = _answer_headers(response.headers, status, self.scope, self._options)
         send, patience = self.send, self.patience
         patience.answering(self._options.idle_timeout_s)

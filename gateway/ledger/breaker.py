@@ -5,11 +5,11 @@ some in a row nobody is sent any more but one probe at a time, at growing interv
 server which comes back is not met by everybody at once.
 """
 
-import random
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
+from gateway.chance import CHANCE
 from gateway.errors import LedgerUnavailable
 
 CIRCUIT_OPEN = "circuit-open"
@@ -31,7 +31,7 @@ class Breaker:
     def __init__(
         self,
         monotonic_s: Callable[[], float] = time.monotonic,
-        jitter: Callable[[], float] = random.random,
+        jitter: Callable[[], float] = CHANCE.random,
     ) -> None:
         self._monotonic_s = monotonic_s
         self._jitter = jitter

@@ -11,7 +11,6 @@ that redirects has done nothing.
 
 import asyncio
 import contextlib
-import random
 import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -32,6 +31,7 @@ from redis.exceptions import MovedError, ReadOnlyError, RedisError, SlotNotCover
 from redis.maint_notifications import MaintNotificationsConfig
 from redis.typing import ScriptTextT
 
+from gateway.chance import CHANCE
 from gateway.ledger.urls import LedgerUrl, Topology, parse_ledger_url
 
 # A slot that moves more often than this while it is looked for is in a reconfiguration of the Cluster.
@@ -337,7 +337,7 @@ class _InCluster(Connections):
     async def subscription(self) -> PubSub:
         await self._cluster.initialize()
         # What is published anywhere is heard everywhere: every node passes it on.
-        node = random.choice(self._cluster.get_primaries())  # noqa: S311
+        node = CHANCE.choice(self._cluster.get_primaries())
         return (await self._pool_of(node)).pubsub()
 
     async def aclose(self) -> None:

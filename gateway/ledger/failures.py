@@ -136,6 +136,8 @@ def _from_script(word: str, detail: str) -> GatewayError | None:
             return EventHealing(detail)
         case "SOUND":
             return Conflict(f"The event is not lost: it is {detail}. There is nothing to recover.")
+        case "RESET":
+            return Conflict(f"The event is in generation {detail} by now. Look at it again.")
         case "GONE":
             return EventGone("the event was deleted")
         case "STATE":

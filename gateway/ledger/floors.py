@@ -304,4 +304,6 @@ def _record(reply: Sequence[Any], before: Mapping[str, Any] | None) -> dict[str,
         "bypass_left_ms": int(more["bypass_left_ms"] or 0),
         "bypass_from": more["bypass_from"],
         "gateways": more["gateways"],
+        "clock": more["clock"],
+        "log_head": more["log_head"],
     }

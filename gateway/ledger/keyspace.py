@@ -48,8 +48,23 @@ def idempotency_row(event: EventId, idempotency_hash: str) -> str:
     return key(event, f"join:{idempotency_hash}")
 
 
+def log(event: EventId) -> str:
+    """The operator log; what else there is of an event may go, and this stays."""
+    return key(event, "log")
+
+
 def release_record(event: EventId, request_id: str) -> str:
     return key(event, f"release:{request_id}")
+
+
+def backend(event: EventId) -> str:
+    """What each gateway last saw of the site behind it, for the schedule."""
+    return key(event, "backend")
+
+
+def samples(event: EventId) -> str:
+    """How the event stood every few seconds: a stream of bounded length."""
+    return key(event, "samples")
 
 
 def handover(event: EventId, code_hash: str) -> str:

@@ -15,12 +15,17 @@ from gateway.domain.events import (
     Release,
 )
 from gateway.domain.holes import Holes
+from gateway.domain.operator_log import Head
+from gateway.domain.pacing import ScheduleState
 from gateway.domain.positions import EventId, Generation, Position, ServedUpTo
+from gateway.domain.samples import Sample
+from gateway.domain.turnout import Turnout
+from gateway.domain.waiting import Wait
 from gateway.errors import StateLost
 from gateway.ports import Evidence, JoinRequest, Place, Recovery
 
 # The scripts reckon in ms; these lengths of the policy are theirs.
-_IN_MS = ("window_s", "session_s", "late_for_s", "extend_s", "finish_grace_s")
+_IN_MS = ("window_s", "session_s", "late_for_s", "extend_s", "finish_grace_s", "schedule_every_s")
 
 _ENTRY_WORDS = 6
 _EVIDENCE_WORDS = 4
@@ -114,6 +119,7 @@ def parse_snapshot(
             active_ms=int(reply[6]),
             active_sessions=int(reply[7]),
             claims=int(reply[8]),
+            late=int(reply[9]),
             updated_at_ms=int(reply[10]),
             message=reply[11],
             claims_frozen=reply[12] == "1",
@@ -128,6 +134,8 @@ def parse_snapshot(
             healed=_healed(reply[23]),
             open_ms=int(reply[25]),
             history=_history(reply[26]),
+            schedule=ScheduleState.parse(reply[27][0] or ""),
+            turnout=_turnout(reply[27][1] or "", int(reply[4]), int(reply[6])),
         )
     except (ValueError, TypeError, IndexError) as exc:
         raise StateLost("the event's state cannot be read") from exc
@@ -143,6 +151,37 @@ def parse_evidence(held: Mapping[str, str]) -> list[Evidence]:
         generation, issued, served, at_ms = map(int, words)
         told.append(Evidence(gateway, Generation(generation), issued, ServedUpTo(served), at_ms))
     return told
+
+
+def parse_log_head(text: str | None) -> Head | None:
+    """Read the head of an operator log: its number, its hash, and maybe its id in the stream."""
+    seq, _, rest = (text or "").partition(" ")
+    return Head(int(seq), rest.partition(" ")[0]) if _is_whole(seq) and rest else None
+
+
+def parse_sample(entry_id: str, words: str) -> Sample | None:
+    """Read one entry of the samples; None where it is not one."""
+    try:
+        generation, state, *numbers, low, high, open_ms = words.split(" ")
+        issued, served, let_in, waiting, active, claims, late, at_the_door, limit = numbers
+        return Sample(
+            at_s=int(entry_id.partition("-")[0]) // 1000,
+            generation=Generation(int(generation)),
+            state=EventState(state),
+            issued=int(issued),
+            served_up_to=int(served),
+            let_in=int(let_in),
+            waiting=int(waiting),
+            active_sessions=int(active),
+            claims=int(claims),
+            late=int(late),
+            at_the_door=int(at_the_door),
+            max_sessions=int(limit),
+            promised=None if low == "-" else Wait(int(low), int(high)),
+            open_ms=int(open_ms),
+        )
+    except ValueError:
+        return None
 
 
 def _is_whole(word: str) -> bool:
@@ -188,6 +227,15 @@ def _history(text: str) -> tuple[LetIn, ...]:
         return tuple(LetIn(*map(int, entry.split(":", 2))) for entry in text.split(",") if entry)
     except (ValueError, TypeError):
         return ()
+
+
+def _turnout(text: str, served: int, active_ms: int) -> Turnout | None:
+    turnout = Turnout.parse(text)
+    if turnout is None or turnout.served != served:
+        # The pointer was moved by who does not count; it is made up for with the next movement.
+        return None
+    turnout.catch_up(active_ms)
+    return turnout
 
 
 def _ended(

@@ -4,6 +4,7 @@
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
 # pyright: reportUnknownArgumentType=false
 
+import contextlib
 import hashlib
 import logging
 import secrets
@@ -14,8 +15,10 @@ from functools import partial
 
 from redis.asyncio import Redis
 
+from gateway.domain.backoff import Seen
 from gateway.domain.draw import SEED_BYTES, commitment_to
 from gateway.domain.events import Durability, EventPolicy, EventSnapshot
+from gateway.domain.operator_log import UNNAMED, Author, Head, Logged, OperatorLog
 from gateway.domain.positions import (
     MAX_POSITION,
     EventId,
@@ -25,7 +28,9 @@ from gateway.domain.positions import (
     Turn,
     is_event_id,
 )
-from gateway.errors import BadInput, EventHealing, LedgerUnavailable, StateLost
+from gateway.domain.samples import EVERY_S, LONGEST_SILENCE_S, Sample
+from gateway.domain.waiting import Wait
+from gateway.errors import BadInput, EventHealing, LedgerUnavailable, StateLost, UnknownEvent
 from gateway.ledger import keyspace, records
 from gateway.ledger.connections import open_connections
 from gateway.ledger.failures import Fenced, translated
@@ -40,15 +45,23 @@ from gateway.ports import (
     Evidence,
     Extended,
     ExtendOutcome,
+    GatewaysSeen,
     JoinRequest,
     Place,
     Recovery,
     Released,
+    Scheduled,
     StateChange,
 )
 
 IDEMPOTENCY_MS = 10 * 60_000
 RELEASE_RECORD_MS = 7 * 86_400_000
+
+# A day of samples, some 100 bytes each.
+MOST_SAMPLES = 8_640
+
+# How many entries of an operator log are read at once.
+LOG_PAGE = 1_000
 
 # A raise that was fenced finds the new server at once; more than a few in a row is an outage.
 RAISE_TRIES = 3
@@ -121,6 +134,7 @@ class RedisLedger:
         # What was last shown to visitors: durable in all that it promises. A pause that was shown is
         # among it, so that its end is a promise again.
         self._shown: dict[EventId, EventSnapshot] = {}
+        self._log_heads: dict[EventId, Head] = {}
 
     async def aclose(self) -> None:
         """Answer the joins under way, say goodbye, then close every connection."""
@@ -129,15 +143,16 @@ class RedisLedger:
             await self._say_goodbye()
         await self._runner.connections.aclose()
 
-    async def create(self, event: EventId, policy: EventPolicy, *, opened: bool) -> bool:
+    async def create(
+        self, event: EventId, policy: EventPolicy, *, opened: bool, author: Author = UNNAMED
+    ) -> bool:
         if await self._is_lost(event):
             # A new life of the queue would void every token of the one that was lost.
             raise StateLost("state is missing, and the event was there before: " + RECOVER_ADVICE)
-        seed = secrets.token_bytes(SEED_BYTES) if policy.draw else b""
-        args = ["open" if opened else "scheduled", seed.hex(), commitment_to(seed) if seed else ""]
+        args = _beginning(opened=opened, draws=policy.draw)
         async with self._runner.held(event) as connection:
             await self._runner.check_durability(connection, policy)
-            created = await self._runner.run(
+            created, head = await self._runner.run(
                 "create",
                 [
                     *keyspace.event_keys(event),
@@ -145,21 +160,24 @@ class RedisLedger:
                     keyspace.subs(event),
                     keyspace.evidence(event),
                 ],
-                ["", "", *args, *records.policy_to_config(policy)],
+                ["", "", *_words(author), *args, *records.policy_to_config(policy)],
                 may_repeat=True,
                 on=connection,
             )
             await self._runner.wait(connection, policy.durability, policy.replicas)
         await self._runner.sender.call("index", lambda: self.redis.sadd(keyspace.INDEX, event))
-        return bool(created)
+        _note_act("create", event, author, head)
+        return str(created) == "1"
 
-    async def configure(self, event: EventId, policy: EventPolicy) -> None:
+    async def configure(
+        self, event: EventId, policy: EventPolicy, *, author: Author = UNNAMED
+    ) -> None:
         async with self._runner.held(event) as connection:
             await self._runner.check_durability(connection, policy)
-            await self._runner.run_event(
-                "configure", event, [], records.policy_to_config(policy), on=connection
-            )
+            words = [*_words(author), *records.policy_to_config(policy)]
+            head = await self._runner.run_event("configure", event, [], words, on=connection)
             await self._runner.wait(connection, policy.durability, policy.replicas)
+        _note_act("configure", event, author, head)
 
     async def events(self) -> Sequence[EventId]:
         names = await self._runner.sender.call(
@@ -221,6 +239,7 @@ class RedisLedger:
         snapshot = records.parse_snapshot(event, reply, after_s, known if since else None)
         self._ended[event] = (snapshot.generation, str(reply[20]), snapshot.ended)
         self.floors.note_read(event, reply, ended_anew=since is None)
+        self._note_head(event)
         if self._on_time is not None:
             self._on_time(int(reply[0]), before_s, after_s)
         return snapshot
@@ -283,6 +302,7 @@ class RedisLedger:
         to: int | None = None,
         request_id: str | None = None,
         dry_run: bool = False,
+        author: Author = UNNAMED,
     ) -> Released:
         amount = by if by is not None else to
         if amount is None or (by is not None and to is not None):
@@ -297,6 +317,7 @@ class RedisLedger:
             event,
             [keyspace.release_record(event, record)],
             [
+                *_words(author),
                 "by" if by is not None else "to",
                 str(amount),
                 "1" if dry_run else "0",
@@ -309,6 +330,7 @@ class RedisLedger:
         )
         if not dry_run and self.floors.get(event).generation == generation:
             self.floors.note_released(event, int(reply[1]))
+        _note_act("release", event, author, reply[5])
         return Released(
             before=ServedUpTo(int(reply[0])),
             after=ServedUpTo(int(reply[1])),
@@ -317,6 +339,13 @@ class RedisLedger:
             repeated=reply[4] == "1",
             dry_run=dry_run,
         )
+
+    async def follow_schedule(self, event: EventId, seen: Seen) -> Scheduled:
+        # Nobody is answered with what it did: a read shows it, once it is durable.
+        before, after, people, reason = await self._runner.run_event(
+            "schedule", event, [keyspace.backend(event)], [seen.value]
+        )
+        return Scheduled(ServedUpTo(int(before)), ServedUpTo(int(after)), int(people), reason)
 
     async def claim(
         self,
@@ -385,13 +414,116 @@ class RedisLedger:
         message: str = "",
         releases_only: bool = False,
         for_s: int = 0,
+        author: Author = UNNAMED,
     ) -> None:
-        await self._runner.act(
-            "change_state",
+        words = [change.value, message, "1" if releases_only else "0", str(for_s * 1000)]
+        _, head = await self._runner.act("change_state", event, [], [*_words(author), *words])
+        _note_act(change.value, event, author, head)
+
+    async def reset(
+        self,
+        event: EventId,
+        generation: Generation,
+        *,
+        opened: bool,
+        request_id: str,
+        author: Author = UNNAMED,
+    ) -> Generation:
+        begun, head = await self._runner.act(
+            "reset",
             event,
-            [],
-            [change.value, message, "1" if releases_only else "0", str(for_s * 1000)],
+            [keyspace.batches(event), keyspace.subs(event)],
+            # Whether it draws is for the event's policy to say.
+            [
+                *_words(author),
+                *_beginning(opened=opened, draws=True),
+                str(generation),
+                request_id,
+            ],
         )
+        _note_act("reset", event, author, head)
+        return Generation(int(begun))
+
+    async def delete(self, event: EventId, *, request_id: str, author: Author = UNNAMED) -> None:
+        others = [keyspace.batches(event), keyspace.subs(event), keyspace.evidence(event)]
+        others += [keyspace.backend(event), keyspace.samples(event)]
+        config = keyspace.key(event, "config")
+        async with self._runner.held(event) as connection:
+            # The policy goes with the event, and says how durable that has to be.
+            durability, replicas = await self._runner.sender.call(
+                "policy", lambda: connection.hmget(config, ["durability", "replicas"])
+            )
+            words = [*_words(author), request_id]
+            head = await self._runner.run_event("delete", event, others, words, on=connection)
+            await self._runner.wait(
+                connection, Durability(int(durability or Durability.MEMORY)), int(replicas or 1)
+            )
+        _note_act("delete", event, author, head)
+
+    async def operator_log(self, event: EventId) -> OperatorLog:
+        """Read the whole operator log, also of an event that is deleted or lost.
+
+        Raises:
+            UnknownEvent: There is neither a log nor an event.
+        """
+        # The head first: what is appended meanwhile is then in the log, and nothing seems to be missing.
+        state, name = keyspace.key(event, "state"), keyspace.log(event)
+        held: str | None = None
+        with contextlib.suppress(StateLost):  # of a wrong type
+            held = await self._runner.sender.call(
+                "log", lambda: self.redis.hget(state, "log_head"), may_repeat=True
+            )
+        entries: list[Logged] = []
+        since = "-"
+        while page := await self._runner.sender.call(
+            "log",
+            partial(self.redis.xrange, name, min=since, max="+", count=LOG_PAGE),
+            may_repeat=True,
+        ):
+            entries += [Logged(kept.get("entry", ""), kept.get("hash", "")) for _, kept in page]
+            since = f"({page[-1][0]}"
+        if not entries and held is None and event not in await self.events():
+            raise UnknownEvent(event)
+        return OperatorLog(records.parse_log_head(held), entries)
+
+    async def sample(self, event: EventId, promised: Wait | None) -> Sample | None:
+        """Note how the event stands, unless somebody has in this interval; return the newest note.
+
+        Args:
+            promised: What somebody who joins now is told of the waiting time.
+        """
+        reply = await self._runner.run_event(
+            "sample",
+            event,
+            [keyspace.samples(event)],
+            [
+                str(EVERY_S * 1000),
+                str(LONGEST_SILENCE_S * 1000),
+                str(MOST_SAMPLES),
+                "- -" if promised is None else f"{promised.low_s} {promised.high_s}",
+            ],
+        )
+        return records.parse_sample(*reply) if reply else None
+
+    async def samples(self, event: EventId) -> list[Sample]:
+        name = keyspace.samples(event)
+        entries = await self._runner.sender.call(
+            "samples", lambda: self.redis.xrange(name), may_repeat=True
+        )
+        parsed = (records.parse_sample(entry_id, held.get("s", "")) for entry_id, held in entries)
+        return [sample for sample in parsed if sample is not None]
+
+    async def gateways(self, event: EventId) -> GatewaysSeen:
+        name = keyspace.key(event, "gateways")
+        seen = await self._runner.sender.call(
+            "gateways", lambda: self.redis.hgetall(name), may_repeat=True
+        )
+        seconds, micros = await self._runner.sender.call(
+            "time", lambda: self.redis.time(), may_repeat=True
+        )
+        now_s = int(seconds) + int(micros) / 1_000_000
+        ago_s = {gateway: max(now_s - int(at_ms) / 1000, 0.0) for gateway, at_ms in seen.items()}
+        return GatewaysSeen(now_s, ago_s)
 
     async def put_handover(self, event: EventId, code_hash: str, value: str, life_s: int) -> None:
         name = keyspace.handover(event, code_hash)
@@ -475,7 +607,9 @@ class RedisLedger:
         )
         return records.parse_evidence(held)
 
-    async def recover(self, event: EventId, recovery: Recovery) -> None:
+    async def recover(
+        self, event: EventId, recovery: Recovery, *, author: Author = UNNAMED
+    ) -> None:
         """Bring a lost event back by an operator's word.
 
         Raises:
@@ -483,7 +617,7 @@ class RedisLedger:
         """
         policy = recovery.policy
         async with self._runner.held(event) as connection:
-            await self._runner.run(
+            head = await self._runner.run(
                 "recover",
                 [
                     *keyspace.event_keys(event),
@@ -491,12 +625,19 @@ class RedisLedger:
                     keyspace.batches(event),
                     keyspace.subs(event),
                 ],
-                ["", "", *records.recovery_words(recovery), *records.policy_to_config(policy)],
+                [
+                    "",
+                    "",
+                    *_words(author),
+                    *records.recovery_words(recovery),
+                    *records.policy_to_config(policy),
+                ],
                 may_repeat=True,
                 on=connection,
             )
             await self._runner.wait(connection, policy.durability, policy.replicas)
         await self._runner.sender.call("index", lambda: self.redis.sadd(keyspace.INDEX, event))
+        _note_act("recover", event, author, head)
 
     async def _is_lost(self, event: EventId) -> bool:
         known = await self._runner.sender.call(
@@ -520,6 +661,43 @@ class RedisLedger:
             except LedgerUnavailable:
                 return
 
+    def _note_head(self, event: EventId) -> None:
+        """Say in this gateway's process log how far the operator log is: evidence outside the ledger."""
+        record = self.floors.get(event).record
+        head = records.parse_log_head(record.get("log_head") if record else None)
+        if self._is_gateway and head is not None and head != self._log_heads.get(event):
+            self._log_heads[event] = head
+            logger.info(
+                "the operator log goes on",
+                extra={"event": event, "entry": head.seq, "head": head.hash},
+            )
+
     def _next_batch_id(self) -> str:
         self._batches += 1
         return f"{self.floors.gateway}-{self._batches}"
+
+
+def _beginning(*, opened: bool, draws: bool) -> list[str]:
+    """How a queue begins: its state, the seed of its draw and the seed's hash."""
+    seed = secrets.token_bytes(SEED_BYTES) if draws else b""
+    return ["open" if opened else "scheduled", seed.hex(), commitment_to(seed) if seed else ""]
+
+
+def _words(author: Author) -> list[str]:
+    """What author.lua takes."""
+    return [author.name, author.reason]
+
+
+def _note_act(act: str, event: EventId, author: Author, head: str) -> None:
+    """Say in the process log what was done, with the head of the operator log."""
+    if (at := records.parse_log_head(head)) is not None:
+        logger.info(
+            "operator act",
+            extra={
+                "event": event,
+                "act": act,
+                "by": author.name,
+                "entry": at.seq,
+                "head": at.hash,
+            },
+        )

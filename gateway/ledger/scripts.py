@@ -11,17 +11,36 @@ NAMES: Final = (
     "raise",
     "commit_ceiling",
     "release",
+    "schedule",
     "claim",
     "extend",
     "leave",
     "change_state",
     "read",
+    "sample",
     "present",
     "recover",
+    "reset",
+    "delete",
 )
 
+_LOG: Final = ("sha256", "log")
+
 # What more some of them begin with, behind the prelude.
-_SHARED: Final = {"present": ("healing",), "recover": ("healing",)}
+_SHARED: Final = {
+    "create": (*_LOG, "author", "standing", "generation"),
+    "configure": (*_LOG, "author", "standing"),
+    "change_state": (*_LOG, "author", "standing"),
+    "reset": (*_LOG, "author", "standing", "generation"),
+    "delete": (*_LOG, "author", "generation"),
+    "release": (*_LOG, "author", "turnout", "movement"),
+    "schedule": ("turnout", "movement"),
+    "claim": ("turnout",),
+    "sample": ("turnout",),
+    "present": ("healing",),
+    "recover": ("healing", *_LOG, "author", "standing"),
+    "read": (*_LOG, "standing"),
+}
 
 
 @cache

@@ -7,11 +7,11 @@ a hint to read now, and every event is read at least once a poll interval in any
 import asyncio
 import contextlib
 import logging
-import random
 from collections import defaultdict
 from collections.abc import Callable
 from typing import Protocol
 
+from gateway.chance import CHANCE
 from gateway.domain.events import EventSnapshot
 from gateway.domain.positions import EventId, is_event_id
 from gateway.errors import (
@@ -142,7 +142,7 @@ class LedgerWatcher:
     async def _poll(self) -> None:
         while not _is_ending():
             # With jitter: gateways that lost the ledger together do not come back to it together.
-            await asyncio.sleep(self._poll_s * random.uniform(0.8, 1.0))  # noqa: S311
+            await asyncio.sleep(self._poll_s * CHANCE.uniform(0.8, 1.0))
             await self.read_all()
 
     async def _follow_changes(self) -> None:

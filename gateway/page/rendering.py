@@ -145,10 +145,14 @@ class Renderer:
             return []
         try:
             template = self._branded.get_template(name)
+            links = [
+                Link(other.tag, other.direction, other.name, f"?lang={other.tag}")
+                for other in self._languages.all
+            ]
             for language in self._languages.all:
                 for values in samples(language):
                     html = template.render(
-                        self._values(language, "sample", "/queue/sample/", [], values)
+                        self._values(language, "sample", "/queue/sample/", links, values)
                     )
                     check(html, values)
         except Exception as exc:

@@ -3,11 +3,11 @@
 import asyncio
 import contextlib
 import logging
-import random
 from collections import Counter
 from collections.abc import Callable
 from typing import Final, Protocol
 
+from gateway.chance import CHANCE
 from gateway.domain.events import EventSnapshot, EventState
 from gateway.domain.positions import EventId
 from gateway.pointer import PointerDocuments, Prepared
@@ -196,7 +196,7 @@ class Hubs:
 
     def new_end(self) -> float:
         """Return when a stream that begins now has lived long enough, on the event loop's clock."""
-        return asyncio.get_running_loop().time() + random.uniform(*self._age_s)  # noqa: S311
+        return asyncio.get_running_loop().time() + CHANCE.uniform(*self._age_s)
 
     def end(self) -> None:
         """End every stream, as the process ends."""

@@ -1,7 +1,8 @@
 """When clients are asked to come back: each at another moment, so that none of them come together."""
 
-import random
 from typing import Final
+
+from gateway.chance import CHANCE
 
 # After a stream that ended, or broke: they poll meanwhile if they like. A gateway that died with 20,000
 # streams has them back at 2,000 a second.
@@ -20,4 +21,4 @@ def refused_ms() -> int:
 
 
 def _spread_ms(range_s: tuple[float, float]) -> int:
-    return int(random.uniform(*range_s) * 1000)  # noqa: S311
+    return int(CHANCE.uniform(*range_s) * 1000)

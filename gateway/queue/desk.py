@@ -23,6 +23,7 @@ from gateway.ports import (
     JoinGuard,
     Ledger,
     Observer,
+    Schedules,
     Snapshots,
     TokenSigner,
     TokenVerifier,
@@ -40,6 +41,7 @@ class Desk:
         vouchers: None where no site key is configured.
         guard: None where joins are not limited.
         witness: Told what genuine tokens prove.
+        schedules: Asked to let in at once who joins an event with room; None where nobody is.
         new_secret: Makes an unguessable string of 128 bits or more in base64url.
     """
 
@@ -57,6 +59,7 @@ class Desk:
         vouchers: VoucherReader | None = None,
         guard: JoinGuard | None = None,
         witness: Witness | None = None,
+        schedules: Schedules | None = None,
     ) -> None:
         self._ledger = ledger
         self._snapshots = snapshots
@@ -69,6 +72,7 @@ class Desk:
         self._vouchers = vouchers
         self._guard = guard
         self._witness = witness
+        self._schedules = schedules
 
     @property
     def can_issue(self) -> bool:

@@ -71,7 +71,12 @@ class Places(Desk):
             return ledger_away("No place could be given. Try again in a moment.")
         except (Conflict, EventGone):
             return event_closed()
+        has_room = snapshot.may_admit_at_once
         snapshot = await self._past_a_gap(snapshot, dealt)
+        if has_room and self._schedules is not None:
+            # An event that has room shows nobody a queue.
+            await self._schedules.let_in_now(event)
+            snapshot = self._snapshots.get(event) or snapshot
         now = int(self._clock.now_s())
         claims = QueueClaims(
             issuer=self._issuer,

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from gateway.domain.events import EventPolicy
+from gateway.domain.operator_log import verify
 from gateway.domain.positions import EventId, Position
 from gateway.errors import LedgerUnavailable
 from gateway.ledger.redis import RedisLedger
@@ -56,6 +57,9 @@ async def does_everything(
 
         await sale.change(StateChange.PAUSE)
         await sale.change(StateChange.RESUME)
+        noted = await ledger.sample(sale.event, None)
+        assert noted in await other.samples(sale.event)
+        assert (await ledger.gateways(sale.event)).at_s > 0
         await ledger.put_handover(sale.event, "cd" * 32, "value", 30)
         assert await other.take_handover(sale.event, "cd" * 32) == "value"
         await sale.configure(window_s=600)
@@ -63,7 +67,26 @@ async def does_everything(
     assert (snapshot.issued, snapshot.served_up_to, snapshot.active_sessions) == (51, 2, 0)
     assert snapshot.policy.window_s == 600
     assert sale.event in await other.events()
+    await _lives_and_ends(ledger, other, server, policy, f"{name}-again")
     return sale
+
+
+async def _lives_and_ends(
+    ledger: RedisLedger,
+    other: RedisLedger,
+    server: RealServer,
+    policy: EventPolicy | None,
+    name: str,
+) -> None:
+    sale = await Sale.open(server, ledger, policy, name=name)
+    await sale.join()
+    generation = await ledger.reset(sale.event, sale.generation, opened=True, request_id="r")
+    assert generation > sale.generation
+    assert (await other.read(sale.event)).issued == 0
+    await ledger.delete(sale.event, request_id="d")
+    log = await other.operator_log(sale.event)
+    assert verify(sale.event, log).is_whole
+    assert len(log.entries) == 3
 
 
 @asynccontextmanager

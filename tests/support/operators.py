@@ -87,12 +87,13 @@ class Operator:
 
     def delete(self, event: str) -> None:
         """Leave a tombstone."""
-        name = keyspace.key(EventId(event), "state")
-        self.server.command("HSET", name, "state", "deleted")
-        self.server.command("PUBLISH", f"{name}:changed", "0")
+        self._runner.run(self._ledger.delete(EventId(event), request_id=secrets.token_hex(8)))
 
     def begin_new_generation(self, event: str) -> None:
         """Let the queue start anew: whoever holds a place has one of the life before."""
-        name = keyspace.key(EventId(event), "state")
-        self.server.command("HINCRBY", name, "generation", "1")
-        self.server.command("PUBLISH", f"{name}:changed", "0")
+        generation = self.read(event).generation
+        self._runner.run(
+            self._ledger.reset(
+                EventId(event), generation, opened=True, request_id=secrets.token_hex(8)
+            )
+        )

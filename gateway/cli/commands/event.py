@@ -4,8 +4,10 @@ from typing import Any
 
 import click
 
+from gateway.cli.authorship import signed
 from gateway.cli.bridge import ask_ledger
 from gateway.cli.commands.event_apply import apply
+from gateway.cli.commands.event_lives import delete, reset
 from gateway.cli.commands.event_states import bypass, close, open_, pause, resume
 from gateway.cli.commands.status import show_all
 from gateway.cli.documents import policy_document, status_document
@@ -16,6 +18,7 @@ from gateway.cli.policies import differences, policy_flags, with_flags
 from gateway.cli.rendering import changes_text, policy_text, status_text
 from gateway.cli.session import Group, Session, pass_session
 from gateway.domain.events import EventPolicy
+from gateway.domain.operator_log import Author
 from gateway.domain.positions import EventId
 from gateway.ports import Ledger
 
@@ -37,8 +40,9 @@ Examples:
 @click.argument("name", type=EVENT)
 @click.option("--open", "opened", is_flag=True, help="Open it at once; else it is scheduled.")
 @policy_flags(creating=True)
+@signed
 @pass_session
-def create(session: Session, /, name: EventId, opened: bool, **given: Any) -> None:
+def create(session: Session, /, name: EventId, opened: bool, author: Author, **given: Any) -> None:
     """Create event NAME. Until it is opened it takes joins, and nobody is let in.
 
     Which hosts it covers is in the settings file, under [events.NAME].
@@ -47,7 +51,7 @@ def create(session: Session, /, name: EventId, opened: bool, **given: Any) -> No
     policy = with_flags(EventPolicy(), given)
 
     async def carry_out(ledger: Ledger) -> bool:
-        return await ledger.create(name, policy, opened=opened)
+        return await ledger.create(name, policy, opened=opened, author=author)
 
     if not ask_ledger(session, carry_out):
         raise AlreadyThere(f"event {name!r} exists; change its rules: gateway event set {name}")
@@ -102,8 +106,9 @@ Examples:
 )
 @click.argument("name", type=EVENT)
 @policy_flags(creating=False)
+@signed
 @pass_session
-def set_(session: Session, /, name: EventId, **given: Any) -> None:
+def set_(session: Session, /, name: EventId, author: Author, **given: Any) -> None:
     """Change an event's rules; what is not named stays.
 
     With --json: {"event", "changes": {field: [before, after]}, "policy"}.
@@ -115,7 +120,7 @@ def set_(session: Session, /, name: EventId, **given: Any) -> None:
         before = (await ledger.read(name)).policy
         after = with_flags(before, given)
         if after != before:
-            await ledger.configure(name, after)
+            await ledger.configure(name, after, author=author)
         return before, after
 
     before, after = ask_ledger(session, carry_out)
@@ -125,5 +130,5 @@ def set_(session: Session, /, name: EventId, **given: Any) -> None:
     answer(session, document, f"{name}: {what}.")
 
 
-for command in (apply, open_, pause, resume, close, bypass):
+for command in (apply, open_, pause, resume, close, bypass, reset, delete):
     event.add_command(command)

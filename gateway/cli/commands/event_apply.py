@@ -7,6 +7,7 @@ from typing import IO, Any, cast
 
 import click
 
+from gateway.cli.authorship import signed
 from gateway.cli.bridge import ask_ledger
 from gateway.cli.exits import EventFileInvalid
 from gateway.cli.output import answer
@@ -14,6 +15,7 @@ from gateway.cli.policies import differences, read_table, with_flags
 from gateway.cli.rendering import changes_text
 from gateway.cli.session import Command, Session, pass_session
 from gateway.domain.events import EventPolicy
+from gateway.domain.operator_log import Author
 from gateway.domain.positions import EventId, is_event_id
 from gateway.errors import EventGone, UnknownEvent
 from gateway.ports import Ledger
@@ -56,8 +58,9 @@ Examples:
 )
 @click.option("-f", "--file", type=click.File("rb"), required=True, help="TOML; '-' for stdin.")
 @click.option("--dry-run", is_flag=True, help="Say what would happen; change nothing.")
+@signed
 @pass_session
-def apply(session: Session, file: IO[bytes], dry_run: bool) -> None:
+def apply(session: Session, file: IO[bytes], dry_run: bool, author: Author) -> None:
     """Make events and their rules as FILE says; doing it again changes nothing.
 
     The names are those of the flags of `gateway event set`, with _ for -. What a table does not
@@ -72,7 +75,7 @@ def apply(session: Session, file: IO[bytes], dry_run: bool) -> None:
     async def carry_out(ledger: Ledger) -> list[Plan]:
         plans = await _plan(ledger, wanted)
         for plan in plans if not dry_run else ():
-            await _carry_out(ledger, plan)
+            await _carry_out(ledger, plan, author)
         return plans
 
     documents = [plan.document() for plan in ask_ledger(session, carry_out)]
@@ -125,11 +128,13 @@ async def _plan(
     return plans
 
 
-async def _carry_out(ledger: Ledger, plan: Plan) -> None:
-    if plan.before is None and await ledger.create(plan.event, plan.after, opened=False):
+async def _carry_out(ledger: Ledger, plan: Plan, author: Author) -> None:
+    if plan.before is None and await ledger.create(
+        plan.event, plan.after, opened=False, author=author
+    ):
         return
     if plan.before != plan.after:
-        await ledger.configure(plan.event, plan.after)
+        await ledger.configure(plan.event, plan.after, author=author)
 
 
 def _line(document: Mapping[str, Any], *, dry_run: bool) -> str:

@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from gateway.cli.authorship import signed
 from gateway.cli.bridge import ask_ledger
 from gateway.cli.exits import Refused
 from gateway.cli.output import answer, note, require_consent
@@ -13,6 +14,7 @@ from gateway.cli.policies import policy_flags, with_flags
 from gateway.cli.session import Command, Session, pass_session
 from gateway.domain.draw import SEED_BYTES, Draw, commitment_to
 from gateway.domain.events import EventPolicy, EventState
+from gateway.domain.operator_log import Author
 from gateway.domain.positions import MAX_POSITION, EventId, Generation, ServedUpTo
 from gateway.ports import Evidence, Ledger, Recovery
 
@@ -50,6 +52,7 @@ Examples:
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @policy_flags(creating=False)
+@signed
 @pass_session
 def recover(
     session: Session,
@@ -64,6 +67,7 @@ def recover(
     draw_count: int | None,
     dry_run: bool,
     yes: bool,
+    author: Author,
     **given: Any,
 ) -> None:
     """Bring back EVENT, whose state the ledger has lost.
@@ -110,7 +114,7 @@ def recover(
     )
 
     async def carry_out(ledger: Ledger) -> None:
-        await ledger.recover(event, recovery)
+        await ledger.recover(event, recovery, author=author)
 
     ask_ledger(session, carry_out)
     answer(session, document, f"Brought back {event!r}, {state}: {plan}.")

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from gateway.cli.authorship import signed
 from gateway.cli.bridge import ask_ledger, persistently
 from gateway.cli.documents import release_document
 from gateway.cli.exits import AlreadyThere
@@ -14,6 +15,7 @@ from gateway.cli.parameters import AMOUNT, EVENT
 from gateway.cli.rendering import people, release_text
 from gateway.cli.session import Command, Session, pass_session
 from gateway.domain.events import EventSnapshot
+from gateway.domain.operator_log import Author
 from gateway.domain.positions import EventId
 from gateway.errors import RequestIdReused
 from gateway.ports import Ledger, Released
@@ -68,6 +70,7 @@ Fields of --json:
     help="A name for this release: asked for twice, it happens once. Kept for 7 days.",
 )
 @click.option("--yes", is_flag=True, help="Do not ask, however large the release.")
+@signed
 @pass_session
 def release(
     session: Session,
@@ -77,6 +80,7 @@ def release(
     dry_run: bool,
     request_id: str | None,
     yes: bool,
+    author: Author,
 ) -> None:
     """Let in the next N people, or everyone up to turn T.
 
@@ -99,7 +103,9 @@ def release(
             _ask_about_the_unusual(snapshot, by, to, given=yes)
         try:
             return await persistently(
-                lambda: ledger.release(event, by=by, to=to, request_id=own_id, dry_run=dry_run)
+                lambda: ledger.release(
+                    event, by=by, to=to, request_id=own_id, dry_run=dry_run, author=author
+                )
             )
         except RequestIdReused as exc:
             raise AlreadyThere(str(exc)) from exc

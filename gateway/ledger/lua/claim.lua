@@ -77,6 +77,8 @@ note_range(e, ARGV[7])
 e.claims = e.claims + 1
 if late then
     e.late = e.late + 1
+else
+    note_claimed(e, turn, e.active_ms - math.max(released_ms, clk))
 end
 e.active = e.active + 1
 settle_running(e)

@@ -142,6 +142,11 @@ local function rebuild(floor)
         redis.call('HSET', KEYS[1], 'bypass_from', r.bypass_from,
             'bypass_until', int(math.max(r.ledger_ms, kept('ledger_ms')) + r.bypass_left_ms))
     end
+    -- What the clock has still to do, and how far the operator log had come, where that is gone too.
+    if r.clock and (decided == r or redis.call('HEXISTS', KEYS[1], 'clock') == 0) then
+        redis.call('HSET', KEYS[1], 'clock', r.clock)
+    end
+    redis.call('HSET', KEYS[1], 'log_before', r.log_head or '')
     return math.max(r.active, kept('active'))
 end
 
@@ -214,6 +219,9 @@ local function lift(e, floor)
             redis.call('HSET', KEYS[1], 'message', r.message, 'claims_frozen', r.claims_frozen,
                 'draw_count', r.draw_count)
             redis.call('HSET', KEYS[6], unpack(r.config))
+            if r.clock then
+                redis.call('HSET', KEYS[1], 'clock', r.clock)
+            end
             if r.state == 'bypass' then
                 e.bypass_from, e.bypass_until = r.bypass_from, e.ledger_ms + r.bypass_left_ms
                 redis.call('HSET', KEYS[1], 'bypass_from', e.bypass_from,
@@ -306,6 +314,7 @@ local function go_on(e, told)
     e.ceiling, e.next, e.mark, e.ticked_at = top, top, current_mark(), now
     redis.call('HSET', KEYS[1], 'healed', e.healed)
     redis.call('DEL', KEYS[10], KEYS[11])
+    e.wall_doubted_until = e.ledger_ms + BELIEVE_AFTER_MS -- another server may have another clock
     settle_running(e)
     -- Whoever comes late knows decisions of before the loss; those made from here on are later.
     e.revision = e.revision + REVISIONS_SKIPPED

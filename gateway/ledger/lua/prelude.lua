@@ -17,7 +17,7 @@
 -- Three clocks run here, all in ms and in clamped steps, so that an outage or a jump of the server's
 -- clock ends nobody's session and nobody's window:
 --   ledger_ms  runs always; sessions end on it
---   active_ms  runs while claims can be served; windows end on it
+--   active_ms  runs while claims can be served and the site is well; windows end on it
 --   open_ms    runs while the event is open; waiting times are told on it
 --
 -- Errors begin with a word that the adapter knows: LOST, HEALING, LAYOUT, GONE, STATE, GENERATION,
@@ -32,6 +32,7 @@ local MAX_POSITION = 9007199254740991 -- 2^53 - 1: a double tells no neighbours 
 local PASS_LIFE_MS = 86400000 -- the longest that an extension by the backend may make a session
 local KNOWN_FOR_MS = 10000 -- a gateway that has not read for so long, when the others have, is gone
 local MAX_ACTS = 16
+local BELIEVE_AFTER_MS = 10000 -- the wall clock must have run evenly for so long to open or close an event
 
 local FLOOR = table.remove(ARGV, 1)
 local GATEWAY = table.remove(ARGV, 1)
@@ -165,13 +166,14 @@ end
 
 -- The names of the state's fields. Those in the second list are there only after a first bypass; those
 -- in the third only once this version has saved the state: a gateway of the version before leaves them as
--- they are, and what is lost with them is a guess at the waiting time, so their absence is no loss.
+-- they are, and what is lost with them is a guess at the waiting time, and for a moment at whether the site
+-- is ill, so their absence is no loss.
 local FIELDS = {'layout', 'generation', 'state', 'mark', 'ceiling', 'next', 'active_ms', 'ledger_ms',
     'ticked_at', 'running', 'windows_ended_to', 'holes', 'message', 'claims_frozen', 'draw_hash',
     'draw_seed', 'draw_count', 'claims', 'updated_at', 'late', 'active', 'issued', 'served',
     'revision', 'acts', 'claimed', 'ended_until', 'healed'}
 local BYPASS_FIELDS = {'bypass_until', 'bypass_from'}
-local LATER_FIELDS = {'open_ms'}
+local LATER_FIELDS = {'open_ms', 'ill_until', 'wall_doubted_until'}
 local NUMBERS = {'generation', 'ceiling', 'next', 'active_ms', 'ledger_ms', 'ticked_at',
     'windows_ended_to', 'claims', 'updated_at', 'late', 'active', 'issued', 'served', 'revision',
     'ended_until'}
@@ -224,7 +226,8 @@ local function load_event(as_it_is)
         holes = parse_holes(s.holes), message = s.message, claims_frozen = s.claims_frozen ~= '0',
         bypass_until = whole(s.bypass_until), bypass_from = s.bypass_from, draw_hash = s.draw_hash,
         draw_seed = s.draw_seed, draw_count = s.draw_count, acts = s.acts, claimed = s.claimed,
-        healed = s.healed, open_ms = whole(s.open_ms) or 0,
+        healed = s.healed, open_ms = whole(s.open_ms) or 0, ill_until = whole(s.ill_until) or 0,
+        wall_doubted_until = whole(s.wall_doubted_until) or 0,
     }
     for _, name in ipairs(NUMBERS) do
         e[name] = whole(s[name])
@@ -293,14 +296,18 @@ local function serves_claims(e)
 end
 
 local function settle_running(e)
-    e.running = serves_claims(e) and not at_limit(e)
+    e.running = serves_claims(e) and not at_limit(e) and e.ledger_ms >= e.ill_until
 end
 
 -- Advance both clocks, end what has ended, forget releases whose window is over.
 local function tick(e)
     local step = math.min(math.max(now - e.ticked_at, 0), MAX_STEP_MS)
+    local is_jump = math.abs(now - e.ticked_at) > 2 * MAX_STEP_MS
     e.ticked_at = now
     e.ledger_ms = e.ledger_ms + step
+    if is_jump then
+        e.wall_doubted_until = e.ledger_ms + BELIEVE_AFTER_MS
+    end
     if e.running then
         e.active_ms = e.active_ms + step
     end
@@ -338,7 +345,8 @@ local function save(e)
         'windows_ended_to', int(e.windows_ended_to), 'holes', format_holes(e.holes),
         'claims', int(e.claims), 'active', int(e.active), 'late', int(e.late),
         'updated_at', int(e.updated_at), 'revision', int(e.revision), 'acts', e.acts,
-        'claimed', e.claimed, 'ended_until', int(e.ended_until), 'open_ms', int(e.open_ms))
+        'claimed', e.claimed, 'ended_until', int(e.ended_until), 'open_ms', int(e.open_ms),
+        'wall_doubted_until', int(e.wall_doubted_until))
 end
 
 -- The history of releases, from which waiting times are told: "served open_s:people:movements,…" with the

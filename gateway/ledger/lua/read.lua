@@ -1,4 +1,5 @@
--- Read the event as of now; every gateway does so once a second, which also keeps the clocks running.
+-- Read the event as of now; every gateway does so once a second, which also keeps the clocks running and opens
+-- and closes it when its time has come.
 --
 -- KEYS[1..10] see prelude
 -- ARGV[1]     id of the last ended session that the caller knows, or '-'
@@ -7,8 +8,8 @@
 --
 -- Returns a list: scalars as strings, then the policy (flat), the releases, the ended sessions
 -- (position, until, …), the id of the newest of them, the end of a bypass under way, and what else a
--- gateway must know to bring the event back should it be lost (flat), the open clock in ms, and the
--- history of releases.
+-- gateway must know to bring the event back should it be lost (flat), the open clock in ms, the history of
+-- releases, and what schedule.lua and turnout.lua keep (each nil where they have kept nothing yet).
 
 local e, err = load_event()
 if err then
@@ -25,6 +26,7 @@ if extends ~= 'hash' and extends ~= 'none' then
 end
 tick(e)
 register_gateway()
+by_the_clock(e)
 for position in string.gmatch(ARGV[3], '%d+') do
     refute_hole(e, tonumber(position))
 end
@@ -55,6 +57,8 @@ return {
         'ledger_ms', int(e.ledger_ms), 'windows_ended_to', int(e.windows_ended_to),
         'bypass_left_ms', is_bypass and int(math.max(e.bypass_until - e.ledger_ms, 0)) or '',
         'bypass_from', is_bypass and e.bypass_from or '', 'gateways', known_gateways(),
+        'clock', redis.call('HGET', KEYS[1], 'clock'), 'log_head', redis.call('HGET', KEYS[1], 'log_head') or '',
     },
     int(e.open_ms), read_history(e),
+    redis.call('HMGET', KEYS[1], 'schedule', 'turnout'),
 }

@@ -10,7 +10,7 @@
 -- ARGV[6]     hex SHA-256 of the draw's seed, ARGV[7] the seed, ARGV[8] among how many it was held; or ''
 -- ARGV[9...]  policy: name, value, …
 --
--- Returns 1. An event that is not lost is left alone.
+-- Returns the head of the log. An event that is not lost is left alone.
 
 clear_wrong_types()
 local e, err = load_event(true)
@@ -21,6 +21,7 @@ if not e and string.match(err.err, '^LOST') == nil then
     return err
 end
 local issued, top, served = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local log_head = redis.call('TYPE', KEYS[1]).ok == 'hash' and redis.call('HGET', KEYS[1], 'log_head')
 redis.call('DEL', unpack(KEYS))
 local config = {}
 for i = 9, #ARGV do
@@ -42,5 +43,12 @@ redis.call('HSET', KEYS[1], 'layout', tostring(LAYOUT), 'generation', ARGV[1], '
     'healed', int(now) .. ' recovered ' .. int(issued) .. ' ' .. int(top) .. ' 0',
     'updated_at', int(now), 'draw_hash', ARGV[6], 'draw_seed', ARGV[7],
     'draw_count', ARGV[8])
+if log_head then
+    redis.call('HSET', KEYS[1], 'log_head', log_head)
+end
+read_clock()
+local head = log_act(tonumber(ARGV[1]), 'recover', AUTHOR, {}, {
+    state = ARGV[5], generation = tonumber(ARGV[1]), issued = issued, goes_on_above = top, served_up_to = served,
+    policy = policy_words(ARGV, 9)})
 redis.call('PUBLISH', KEYS[1] .. ':changed', ARGV[1])
-return 1
+return head

@@ -16,6 +16,7 @@ STATUS_FIELDS = {
     "waiting",
     "active_sessions",
     "max_sessions",
+    "schedule",
     "claims",
     "rate_per_min",
     "event_clock_s",
@@ -35,7 +36,8 @@ def test_a_new_event_is_scheduled_and_holds_the_rules_of_its_flags(operator: Ope
         "--late-for", "1h", "--extend-times", 2, "--extend-by", "5m", "--finish-grace", "1m",
         "--token-life", "2d", "--opens-at", "2029-12-31T00:00+00:00",
         "--closes-at", "2030-01-01T00:00+00:00", "--headroom", 3,
-        "--one-place-per-sub", "--voucher-required", "--draw", "--json",
+        "--one-place-per-sub", "--voucher-required", "--draw", "--release-people", 100,
+        "--release-every", "2m", "--fill", "--overshoot", 3, "--json",
     )  # fmt: skip
 
     assert made.code == 0
@@ -59,6 +61,10 @@ def test_a_new_event_is_scheduled_and_holds_the_rules_of_its_flags(operator: Ope
         "draw": True,
         "durability": "fsync",
         "replicas": 1,
+        "schedule_people": 100,
+        "schedule_every_s": 120,
+        "fill": True,
+        "overshoot": 3,
     }
 
 

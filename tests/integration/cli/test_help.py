@@ -33,9 +33,10 @@ ALL = dict(commands(gateway))
 
 def test_every_command_of_the_manual_is_there() -> None:
     assert {" ".join(path) for path in ALL} == {
-        "run", "demo", "release", "status", "recover", "completion",
+        "run", "demo", "release", "status", "watch", "report", "recover", "completion",
         "event", "event create", "event list", "event show", "event set", "event apply",
         "event open", "event pause", "event resume", "event close", "event bypass",
+        "event reset", "event delete", "log",
         "keys", "keys new", "keys list", "keys activate", "keys retire", "keys remove",
         "keys export", "token", "token inspect", "config", "config check",
     }  # fmt: skip

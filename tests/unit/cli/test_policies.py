@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 import pytest
 
 from gateway.cli.policies import RULES, differences, read_table, with_flags
-from gateway.domain.events import FOR_THE_TOKENS_LIFE, NO_LIMIT, EventPolicy
+from gateway.domain.events import AS_MANY_AGAIN, FOR_THE_TOKENS_LIFE, NO_LIMIT, EventPolicy
 
 RULE = {rule.name: rule for rule in RULES}
 
@@ -27,6 +27,11 @@ def test_there_is_a_rule_for_everything_that_an_operator_decides() -> None:
         ("closes_at", datetime(2030, 1, 1, tzinfo=UTC), 1_893_456_000),
         ("closes_at", "2030-01-01T00:00Z", 1_893_456_000),
         ("draw", True, True),
+        ("release_people", "100", 100),
+        ("release_people", "none", 0),
+        ("release_every", "1m", 60),
+        ("overshoot", "limit", AS_MANY_AGAIN),
+        ("overshoot", "0", 0),
     ],
 )
 def test_a_rule_reads_what_operators_write(name: str, written: object, value: int) -> None:
@@ -53,6 +58,10 @@ def test_a_rule_reads_what_operators_write(name: str, written: object, value: in
         ("closes_at", 5),
         ("closes_at", "1960-01-01T00:00Z"),
         ("draw", 1),
+        ("release_people", 1_000_001),
+        ("release_every", 0),
+        ("overshoot", -1),
+        ("overshoot", "many"),
         ("draw", "yes"),
     ],
 )

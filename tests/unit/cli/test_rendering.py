@@ -1,4 +1,16 @@
-from gateway.cli.rendering import pairs, people, policy_text, release_text, table
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from gateway.cli.documents import policy_document, status_document
+from gateway.cli.rendering import pairs, people, policy_text, release_text, status_text, table
+from gateway.domain.events import EventPolicy, EventSnapshot, EventState
+from gateway.domain.pacing import ScheduleState
+from gateway.domain.positions import EventId, Generation, ServedUpTo
+from gateway.domain.turnout import Turnout
+
+BY_HAND = {"schedule_people": 0, "schedule_every_s": 60, "fill": False, "overshoot": -1}
 
 
 def test_texts_stand_to_the_left_and_numbers_to_the_right() -> None:
@@ -34,6 +46,7 @@ def test_rules_are_said_in_words() -> None:
             "draw": False,
             "durability": "replicas",
             "replicas": 2,
+            **BY_HAND,
         }
     )
 
@@ -43,6 +56,72 @@ def test_rules_are_said_in_words() -> None:
     assert "closes at          no time set" in text
     assert "voucher required   yes" in text
     assert "durability         replicas, 2" in text
+    assert "releases           by hand" in text
+
+
+@pytest.mark.parametrize(
+    ("rules", "said"),
+    [
+        ({}, "by hand"),
+        ({"max_sessions": 50}, "by hand"),
+        ({"schedule_people": 100}, "100 every 1 min"),
+        ({"fill": True}, "everybody at once"),
+        (
+            {"fill": True, "max_sessions": 50},
+            "as 50 sessions have room, 50 more at the door at most",
+        ),
+        (
+            {"schedule_people": 9, "schedule_every_s": 5, "max_sessions": 50, "overshoot": 0},
+            "9 every 5 s; as 50 sessions have room, 0 more at the door at most",
+        ),
+    ],
+)
+def test_who_lets_people_in_is_said_in_words(rules: dict[str, int], said: str) -> None:
+    text = policy_text(policy_document(replace(EventPolicy(), **rules)))  # type: ignore[arg-type]
+    assert f"releases           {said}" in text.splitlines()[-1]
+
+
+def opened(**changes: Any) -> EventSnapshot:
+    return EventSnapshot(
+        event=EventId("sale"),
+        state=EventState.OPEN,
+        generation=Generation(1),
+        issued=10,
+        served_up_to=ServedUpTo(5),
+        policy=EventPolicy(fill=True, max_sessions=5),
+        active_ms=0,
+        active_sessions=0,
+        claims=0,
+        read_at_s=0.0,
+        updated_at_ms=0,
+        **changes,
+    )
+
+
+def schedule_line(snapshot: EventSnapshot) -> str:
+    lines = status_text(status_document(snapshot)).splitlines()
+    return next(line for line in lines if line.strip().startswith("schedule")).strip()
+
+
+def test_the_status_says_why_the_schedule_holds_back() -> None:
+    turnout = Turnout(1000)
+    turnout.note_released(5, 5)
+    state = ScheduleState(0, 0, 0, 30_000, 0, 0, 0.0, 0, "full")
+    assert schedule_line(opened(schedule=state, turnout=turnout)) == (
+        "schedule         the places are taken, or those expected will take them; "
+        "pace 50% after an illness of the backend; 5 at the door, 5 expected"
+    )
+
+
+def test_the_status_says_that_a_schedule_waits_for_its_event() -> None:
+    assert "it has not run yet" in schedule_line(opened())
+    paused = replace(opened(), state=EventState.PAUSED)
+    assert "the event is paused" in schedule_line(paused)
+
+
+def test_the_status_says_that_there_is_no_schedule() -> None:
+    by_hand = replace(opened(), policy=EventPolicy())
+    assert schedule_line(by_hand) == "schedule         none: people are let in by hand"
 
 
 def test_a_release_is_said_for_what_it_did() -> None:

@@ -1,5 +1,8 @@
 """Turns with a draw and a head start, and how many wait."""
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
 from gateway.domain.draw import Draw, commitment_to, permute
@@ -58,6 +61,25 @@ def test_waiting_counts_who_was_dealt_a_turn_and_not_let_in(
     issued: int, served: int, waiting: int
 ) -> None:
     assert snapshot(issued, served, Holes(((10, 20),))).waiting == waiting
+
+
+@pytest.mark.parametrize(
+    ("policy", "changes", "may"),
+    [
+        (EventPolicy(fill=True, max_sessions=2), {}, True),
+        (EventPolicy(fill=True), {"active_sessions": 99}, True),
+        (EventPolicy(schedule_people=1), {}, True),
+        (EventPolicy(max_sessions=2), {}, False),
+        (EventPolicy(fill=True, max_sessions=2), {"active_sessions": 2}, False),
+        (EventPolicy(fill=True, max_sessions=2), {"issued": 6}, False),
+        (EventPolicy(fill=True, max_sessions=2), {"state": EventState.PAUSED}, False),
+    ],
+)
+def test_who_joins_may_be_let_in_at_once_where_nobody_waits_and_there_is_room(
+    policy: EventPolicy, changes: dict[str, Any], may: bool
+) -> None:
+    event = replace(snapshot(5, 5, Holes(())), policy=policy)
+    assert replace(event, **changes).may_admit_at_once is may
 
 
 def test_a_snapshot_alone_knows_no_ended_sessions() -> None:

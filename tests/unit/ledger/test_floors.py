@@ -52,6 +52,8 @@ def read(
         "bypass_left_ms": "",
         "bypass_from": "",
         "gateways": gateways,
+        "clock": "0 0",
+        "log_head": "",
     }
     return [
         *(str(now_ms), str(generation), "open", str(issued), str(served), str(ceiling)),

@@ -1,0 +1,3 @@
+-- Who asks for an act, and why: the first two words of the scripts that do what an operator asks for.
+
+local AUTHOR = {by = table.remove(ARGV, 1), reason = table.remove(ARGV, 1)}
