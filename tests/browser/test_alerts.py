@@ -107,7 +107,7 @@ def test_a_hidden_tab_is_called_when_a_full_site_has_room_and_does_not_enter_alo
 
     def is_called() -> bool:
         tab.page.clock.fast_forward(1000)
-        return tab.page.evaluate("notes.length") == 2
+        return bool(tab.page.evaluate("notes.length") == 2)
 
     tab.comes_to(is_called)
     tab.shows("turn").hears("It is your turn")
