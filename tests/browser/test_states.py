@@ -116,7 +116,7 @@ def test_places_of_an_earlier_queue_are_told_and_joined_again(
     tab = browsers.tab(stage).wait_in()
     stage.begin_new_generation()
     tab.shows("anew").hears("The queue was started anew")
-    tab.press("again").shows("waiting").reads("position", "2")
+    tab.press("again").shows("waiting").reads("position", "1")
 
 
 def test_a_full_site_is_told_and_entered_as_soon_as_there_is_room(

@@ -161,7 +161,7 @@ SCENARIOS = [
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
 async def test_nothing_is_lost(ground: Ground, scenario: Scenario) -> None:
     crowd = await played(ground, scenario)
-    acquit(crowd, Bounds(fresh_s=FRESH_S), more_than=30)
+    acquit(crowd, Bounds(fresh_s=FRESH_S), more_than=10)
 
 
 async def played(ground: Ground, scenario: Scenario) -> Crowd:

@@ -70,7 +70,7 @@ async def play(
             await asyncio.gather(crowd.run(), _go_wrong(crowd, goes_wrong))
             await crowd.settle()
     bounds = Bounds(fresh_s=SYNCED_LATE_S, forgiven=LAST_MOMENT)
-    acquit(crowd, bounds, more_than=pace.joins_per_s / 2)
+    acquit(crowd, bounds, more_than=pace.joins_per_s / 10)
 
 
 async def _go_wrong(crowd: Crowd, goes_wrong: Callable[[], Awaitable[None]]) -> None:
