@@ -61,6 +61,12 @@ def redirect(location: str, headers: Iterable[RawHeader] = ()) -> Answer:
     return Answer(303, ((b"location", location.encode("ascii")), NO_STORE, *headers))
 
 
+def etag_matches(if_none_match: bytes, etag: bytes) -> bool:
+    """Compare weakly, as RFC 9110, section 13.1.2 asks."""
+    candidates = [item.strip().removeprefix(b"W/") for item in if_none_match.split(b",")]
+    return etag in candidates or candidates == [b"*"]
+
+
 def cors_headers(route: EventRoute, origin: bytes | None) -> list[RawHeader]:
     """Let pages of the origins that an event lists read what we say (Fetch, section 3.2)."""
     headers: list[RawHeader] = [(b"vary", b"Origin")]

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.answers import Answer, RawHeader
+from gateway.answers import Answer, RawHeader, etag_matches
 from gateway.domain.events import NO_LIMIT, EventSnapshot
 from gateway.domain.positions import EventId
 from gateway.domain.waiting import (
@@ -102,7 +102,7 @@ class PointerDocuments:
 
     def answer(self, snapshot: EventSnapshot, if_none_match: bytes | None) -> Answer:
         prepared = self.prepare(snapshot)
-        if if_none_match is not None and _matches(if_none_match, _etag(prepared.name)):
+        if if_none_match is not None and etag_matches(if_none_match, _etag(prepared.name)):
             return prepared.unchanged
         return prepared.full
 
@@ -130,9 +130,3 @@ def _prepare(snapshot: EventSnapshot, before: Prepared | None) -> Prepared:
 
 def _etag(name: str) -> bytes:
     return b'"' + name.encode() + b'"'
-
-
-def _matches(if_none_match: bytes, etag: bytes) -> bool:
-    """Compare weakly, as RFC 9110, section 13.1.2 asks."""
-    candidates = [item.strip().removeprefix(b"W/") for item in if_none_match.split(b",")]
-    return etag in candidates or candidates == [b"*"]

@@ -43,12 +43,6 @@ def _other_origins(call: Call) -> list[str]:
     return [f"{call.scheme}://{host}{port}" for host in call.hosts if host not in ("*", call.host)]
 
 
-def matches(if_none_match: bytes, etag: bytes) -> bool:
-    """Compare weakly, as RFC 9110, section 13.1.2 asks."""
-    candidates = [item.strip().removeprefix(b"W/") for item in if_none_match.split(b",")]
-    return etag in candidates or candidates == [b"*"]
-
-
 def unchanged(answer: Answer) -> Answer:
     return Answer(304, tuple(held for held in answer.headers if held[0] in _OF_UNCHANGED))
 

@@ -87,6 +87,14 @@ class Link:
     href: str
 
 
+def links_of(languages: Languages) -> list[Link]:
+    """Return how the page for everyone leads to itself in each language."""
+    return [
+        Link(language.tag, language.direction, language.name, f"?lang={language.tag}")
+        for language in languages.all
+    ]
+
+
 class Renderer:
     """Makes HTML of templates.
 
@@ -145,10 +153,7 @@ class Renderer:
             return []
         try:
             template = self._branded.get_template(name)
-            links = [
-                Link(other.tag, other.direction, other.name, f"?lang={other.tag}")
-                for other in self._languages.all
-            ]
+            links = links_of(self._languages)
             for language in self._languages.all:
                 for values in samples(language):
                     html = template.render(

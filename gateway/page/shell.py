@@ -7,12 +7,12 @@ import hashlib
 from collections import OrderedDict
 from dataclasses import dataclass
 
-from gateway.answers import Answer, RawHeader, redirect
+from gateway.answers import Answer, RawHeader, etag_matches, redirect
 from gateway.calls import Call, home_authority, room_path
 from gateway.domain.return_to import ReturnTo
-from gateway.page.headers import HTML, matches, security_headers, unchanged, wants_gzip
+from gateway.page.headers import HTML, security_headers, unchanged, wants_gzip
 from gateway.page.languages import Language, Languages
-from gateway.page.rendering import Link, Renderer
+from gateway.page.rendering import Renderer, links_of
 from gateway.page.statics import compressed
 from gateway.queue import Room
 
@@ -57,7 +57,7 @@ class Shell:
         document = self._document(call, language)
         answer = document.zipped if wants_gzip(call) else document.plain
         known = call.header(b"if-none-match")
-        if known is not None and matches(known, dict(answer.headers)[b"etag"]):
+        if known is not None and etag_matches(known, dict(answer.headers)[b"etag"]):
             answer = unchanged(answer)
         return answer.with_headers(security_headers(call, scripts=True))
 
@@ -67,10 +67,7 @@ class Shell:
             self._kept.move_to_end(key)
             return kept
         base = f"/queue/{call.event}/"
-        links = [
-            Link(other.tag, other.direction, other.name, f"?lang={other.tag}")
-            for other in self._languages.all
-        ]
+        links = links_of(self._languages)
         body = self._renderer.room(language, call.event, base, links).encode()
         document = _prepare(body, language)
         self._kept[key] = document

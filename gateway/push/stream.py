@@ -8,6 +8,7 @@ Either way nothing is queued: a reader that is too slow misses what was overtake
 """
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine
 from enum import Enum
 from typing import Any, Final, Protocol
@@ -41,7 +42,7 @@ class Members(Protocol):
         """Forget the stream. Repeating it does nothing."""
 
 
-class Stream:
+class Stream(ABC):
     """What a hub holds of a connection.
 
     Attributes:
@@ -58,20 +59,21 @@ class Stream:
         self.source = source
         self.ends_at = ends_at
 
+    @abstractmethod
     def offer(self, frame: Frame) -> bool:
         """Send a frame, or have the newest one sent when the client is ready; False for the latter."""
-        raise NotImplementedError
 
+    @abstractmethod
     def is_stuck(self, now: float) -> bool:
         """Whether the client takes nothing at all. Asked of one that refused an offer."""
-        raise NotImplementedError
 
+    @abstractmethod
     def finish(self, ending: Ending) -> None:
         """Say goodbye, and when to come back."""
-        raise NotImplementedError
 
+    @abstractmethod
     def abort(self) -> None:
-        raise NotImplementedError
+        """Cut the client off."""
 
 
 class Connection(Protocol):
@@ -101,9 +103,9 @@ class DirectStream(Stream):
         self._write = connection.write
         self._write(first)
 
+    @abstractmethod
     def shaped(self, frame: Frame) -> bytes:
         """Return what of a frame goes over this connection."""
-        raise NotImplementedError
 
     def offer(self, frame: Frame) -> bool:
         if self._paused_at is not None:

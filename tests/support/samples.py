@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from gateway.domain.events import EventPolicy, EventSnapshot, EventState
-from gateway.domain.positions import EventId, Generation, ServedUpTo
+from gateway.domain.events import EventState
+from gateway.domain.positions import Generation
 from gateway.domain.samples import Sample
 
 EMPTY = Sample(
@@ -35,20 +35,3 @@ def sample(at_s: int, issued: int, served: int, **more: object) -> Sample:
         open_ms=at_s * 1000,
     )
     return replace(moment, **more)  # type: ignore[arg-type]
-
-
-def event(issued: int, served: int, **more: object) -> EventSnapshot:
-    snapshot = EventSnapshot(
-        event=EventId("sale"),
-        state=EventState.OPEN,
-        generation=Generation(1),
-        issued=issued,
-        served_up_to=ServedUpTo(served),
-        policy=EventPolicy(),
-        active_ms=0,
-        active_sessions=0,
-        claims=0,
-        read_at_s=0.0,
-        updated_at_ms=0,
-    )
-    return replace(snapshot, **more)  # type: ignore[arg-type]

@@ -5,24 +5,13 @@ from typing import Any
 
 import pytest
 
-from gateway.domain.events import EventPolicy, EventSnapshot, EventState
+from gateway.domain.events import EventPolicy, EventState
 from gateway.domain.positions import EventId, Generation, Position, ServedUpTo
 from gateway.snapshots import SnapshotBoard
+from tests.support.reads import event
 
 EVENT = EventId("sale")
-READ = EventSnapshot(
-    event=EVENT,
-    state=EventState.OPEN,
-    generation=Generation(7),
-    issued=100,
-    served_up_to=ServedUpTo(50),
-    policy=EventPolicy(),
-    active_ms=0,
-    active_sessions=0,
-    claims=0,
-    read_at_s=0.0,
-    updated_at_ms=0,
-)
+READ = event(100, 50, generation=Generation(7))
 
 
 @pytest.fixture

@@ -9,7 +9,8 @@ from gateway.cli.live_view import ASCII_BLOCKS, line, screen, sparkline, what_ch
 from gateway.cli.picture import TICK_S, TICKS, Picture, Watching
 from gateway.domain.events import EventSnapshot
 from gateway.ports import GatewaysSeen
-from tests.support.samples import event, sample
+from tests.support.reads import event
+from tests.support.samples import sample
 
 
 def seen(at_s: float, **read_ago_s: float) -> GatewaysSeen:

@@ -8,7 +8,8 @@ import pytest
 from gateway.domain.draw import Draw, commitment_to, permute
 from gateway.domain.events import EventPolicy, EventSnapshot, EventState, turn_of
 from gateway.domain.holes import Holes
-from gateway.domain.positions import EventId, Generation, Position, ServedUpTo
+from gateway.domain.positions import Position
+from tests.support.reads import event
 
 SEED = b"s" * 32
 HELD = Draw(commitment_to(SEED), SEED.hex(), 50)
@@ -16,20 +17,7 @@ SEALED = Draw(commitment_to(SEED))
 
 
 def snapshot(issued: int, served: int, holes: Holes) -> EventSnapshot:
-    return EventSnapshot(
-        event=EventId("sale"),
-        state=EventState.OPEN,
-        generation=Generation(1),
-        issued=issued,
-        served_up_to=ServedUpTo(served),
-        policy=EventPolicy(),
-        active_ms=0,
-        active_sessions=0,
-        claims=0,
-        read_at_s=0.0,
-        updated_at_ms=0,
-        holes=holes,
-    )
+    return event(issued, served, holes=holes)
 
 
 def test_without_a_draw_and_a_head_start_the_turn_is_the_position() -> None:

@@ -13,7 +13,8 @@ from gateway.domain.samples import (
 )
 from gateway.domain.turnout import Turnout
 from gateway.domain.waiting import Wait
-from tests.support.samples import event, sample
+from tests.support.reads import event
+from tests.support.samples import sample
 
 
 def test_nobody_is_let_in_by_a_pointer_in_a_hole_or_ahead_of_everybody() -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from gateway.push.frames import Frame
-from gateway.push.stream import STUCK_S, DirectStream, Stream
+from gateway.push.stream import STUCK_S, DirectStream, Ending, Stream
 from tests.unit.push.test_frames import framed
 
 pytestmark = pytest.mark.anyio
@@ -33,6 +33,9 @@ class Nobody:
 class Documents(DirectStream):
     def shaped(self, frame: Frame) -> bytes:
         return frame.text.encode()
+
+    def finish(self, ending: Ending) -> None:
+        self.connection.abort()
 
 
 @pytest.fixture

@@ -4,24 +4,12 @@ from typing import Any
 
 import pytest
 
-from gateway.domain.events import EventPolicy, EventSnapshot, EventState
-from gateway.domain.positions import EventId, Generation, ServedUpTo
+from gateway.domain.positions import Generation
 from gateway.pointer import pointer_document
 from gateway.push.urgency import AT_ONCE, Pace, Urgency, urgency_of
+from tests.support.reads import event
 
-SNAPSHOT = EventSnapshot(
-    event=EventId("sale"),
-    state=EventState.OPEN,
-    generation=Generation(7),
-    issued=100,
-    served_up_to=ServedUpTo(50),
-    policy=EventPolicy(),
-    active_ms=0,
-    active_sessions=0,
-    claims=0,
-    read_at_s=0.0,
-    updated_at_ms=0,
-)
+SNAPSHOT = event(100, 50, generation=Generation(7))
 TOLD = pointer_document(SNAPSHOT)
 # What a client has once, or what follows from the rest.
 NEVER_URGENT = {"event", "issued", "rate", "wait", "window", "poll", "updated_at"}
