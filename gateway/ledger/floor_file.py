@@ -69,12 +69,13 @@ class FloorFile:
     def close(self) -> None:
         """Write for the last time, and leave the file to whoever starts next."""
         if self._lock is not None:
-            self._put(self._content(), self._floors.version)
+            self._put(self._content(is_last_word=True), self._floors.version)
             self._lock.close()
             self._lock = None
 
-    def _content(self) -> str:
-        return json.dumps({"written_at": self._wall_s(), **self._floors.to_file()})
+    def _content(self, *, is_last_word: bool = False) -> str:
+        floors = self._floors.to_file(is_last_word=is_last_word)
+        return json.dumps({"written_at": self._wall_s(), **floors})
 
     def _put(self, content: str, version: int) -> None:
         draft = self._path.with_suffix(".draft")

@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from gateway.domain.positions import EventId, Generation, Position, is_event_id
-from gateway.ledger.group_commit import MIN_STEP
 
 # The pace of joins is measured over spans no shorter than this.
 _RATE_SPAN_S = 1.0
@@ -29,9 +28,8 @@ class Floor:
     Attributes:
         record: What else the last good read said, as `present.lua` wants it back; None where only
             tokens are known.
-        as_of_s: Monotonic instant of the last good answer.
+        as_of_s: Monotonic instant of asking for the last good read.
         rate: The highest pace of joins seen, per second.
-        step: The largest step by which the ceiling was seen to be raised.
         refuted: Positions of genuine tokens that lie in what counted as holes.
     """
 
@@ -42,7 +40,6 @@ class Floor:
     record: dict[str, Any] | None = None
     as_of_s: float = 0.0
     rate: float = _LEAST_RATE
-    step: int = MIN_STEP
     refuted: set[int] = field(default_factory=set[int])
     _counted: int = 0
     _counted_at_s: float = 0.0
@@ -79,6 +76,7 @@ class Floors:
         self._monotonic_s = monotonic_s
         self._floors: dict[EventId, Floor] = {}
         self._stands_for: set[str] = {self.gateway}
+        self._ended_well: set[str] = set()
         self.version = 0
         """Grows with every change, for who keeps them in a file."""
 
@@ -106,11 +104,14 @@ class Floors:
         refuted, floor.refuted = sorted(floor.refuted), set()
         return ",".join(str(position) for position in refuted)
 
-    def note_read(self, event: EventId, reply: Sequence[Any], *, ended_anew: bool) -> None:
+    def note_read(
+        self, event: EventId, reply: Sequence[Any], *, ended_anew: bool, asked_at_s: float
+    ) -> None:
         """Note an answer of `read.lua`.
 
         Args:
             ended_anew: Whether it holds all ended sessions, and not only those that are new.
+            asked_at_s: Monotonic instant of asking: what it says may be as old.
         """
         floor = self._of(event)
         if not floor.begin(int(reply[1])):
@@ -118,12 +119,9 @@ class Floors:
         now_s = self._monotonic_s()
         floor.counted(int(reply[3]), now_s)
         floor.served = max(floor.served, int(reply[4]))
-        if floor.record is not None:
-            # Whatever step another gateway takes, its next raise may be as long.
-            floor.step = max(floor.step, int(reply[5]) - floor.ceiling)
         floor.ceiling = max(floor.ceiling, int(reply[5]))
         floor.record = _record(reply, None if ended_anew else floor.record)
-        floor.as_of_s = now_s
+        floor.as_of_s = asked_at_s
         self.version += 1
 
     def note_dealt(self, event: EventId, generation: Generation, issued: int, ceiling: int) -> None:
@@ -133,13 +131,11 @@ class Floors:
         now_s = self._monotonic_s()
         floor.counted(issued, now_s)
         floor.ceiling = max(floor.ceiling, ceiling)
-        floor.as_of_s = now_s
         self.version += 1
 
-    def note_ceiling(self, event: EventId, ceiling: int, step: int) -> None:
+    def note_ceiling(self, event: EventId, ceiling: int) -> None:
         floor = self._of(event)
         floor.ceiling = max(floor.ceiling, ceiling)
-        floor.step = max(floor.step, step)
         self.version += 1
 
     def note_released(self, event: EventId, served: int) -> None:
@@ -175,15 +171,23 @@ class Floors:
             {
                 **self._numbers(floor),
                 "stands_for": sorted(self._stands_for),
+                "ended_well": sorted(self._ended_well),
                 "gateways": str(floor.record["gateways"]).split() if floor.record else [],
                 **({"record": floor.record} if floor.record else {}),
             }
         )
 
-    def to_file(self) -> dict[str, Any]:
-        """Return everything that is worth keeping over a restart of this process."""
+    def to_file(self, *, is_last_word: bool = False) -> dict[str, Any]:
+        """Return everything that is worth keeping over a restart of this process.
+
+        Args:
+            is_last_word: Whether this process deals nothing any more: then it is exact, and whoever
+                takes it over need not guess at what came after it.
+        """
+        ended_well = self._ended_well | ({self.gateway} if is_last_word else set())
         return {
             "stands_for": sorted(self._stands_for),
+            "ended_well": sorted(ended_well),
             "events": {
                 event: {**self._numbers(floor), "record": floor.record}
                 for event, floor in self._floors.items()
@@ -208,6 +212,7 @@ class Floors:
             if is_event_id(name)
         ]
         stands_for = _words(content["stands_for"])
+        ended_well = _words(content.get("ended_well", []))  # absent in a file of the version before
         for event, floor in adopted:
             mine = self._floors.get(event)
             if mine is None or floor.generation > mine.generation:
@@ -215,6 +220,7 @@ class Floors:
             elif floor.generation == mine.generation:
                 _raise_to(mine, floor)
         self._stands_for.update(stands_for)
+        self._ended_well.update(ended_well)
         self.version += 1
 
     def _of(self, event: EventId) -> Floor:
@@ -228,7 +234,6 @@ class Floors:
             "ceiling": floor.ceiling,
             "served": floor.served,
             "rate": round(floor.rate, 3),
-            "step": floor.step,
             "age_ms": math.ceil(age_s * 1000),
         }
 
@@ -243,7 +248,6 @@ def _floor_from(held: Mapping[str, Any], written_at_s: float) -> Floor:
         ceiling=int(held["ceiling"]),
         served=int(held["served"]),
         rate=float(held["rate"]),
-        step=int(held["step"]),
         record=cast("dict[str, Any] | None", record),
         as_of_s=written_at_s - int(held["age_ms"]) / 1000,
     )
@@ -254,7 +258,6 @@ def _raise_to(mine: Floor, other: Floor) -> None:
     mine.ceiling = max(mine.ceiling, other.ceiling)
     mine.served = max(mine.served, other.served)
     mine.rate = max(mine.rate, other.rate)
-    mine.step = max(mine.step, other.step)
     # The oldest of what is spoken for counts: its process may have dealt on after writing.
     mine.as_of_s = min(mine.as_of_s, other.as_of_s)
     if other.record and (not mine.record or other.record["revision"] > mine.record["revision"]):

@@ -25,7 +25,7 @@ MAX_BATCH = 1024
 # one step, and durability one wait per step.
 STEP_SECONDS = 4
 MIN_STEP = 64
-MAX_STEP = 65_536
+MAX_STEP = 16_384  # as far as a ceiling climbs in a second, see `lua/raise.lua`
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
 # pyright: reportUnknownArgumentType=false
 
+import asyncio
 import contextlib
 import hashlib
 import logging
@@ -238,7 +239,7 @@ class RedisLedger:
         after_s = time.monotonic()
         snapshot = records.parse_snapshot(event, reply, after_s, known if since else None)
         self._ended[event] = (snapshot.generation, str(reply[20]), snapshot.ended)
-        self.floors.note_read(event, reply, ended_anew=since is None)
+        self.floors.note_read(event, reply, ended_anew=since is None, asked_at_s=before_s)
         self._note_head(event)
         if self._on_time is not None:
             self._on_time(int(reply[0]), before_s, after_s)
@@ -271,15 +272,20 @@ class RedisLedger:
 
     async def raise_ceiling(self, event: EventId, step: int) -> int:
         """Raise the ceiling by `step`, as durably as the event asks; return the new ceiling."""
-        for _ in range(RAISE_TRIES):
+        tries = RAISE_TRIES
+        while tries:
             async with self._runner.held(event) as connection:
-                proposed, mark, durability, replicas = await self._runner.run_event(
+                proposed, mark, durability, replicas, wait_ms = await self._runner.run_event(
                     "raise", event, [], [str(step)], on=connection
                 )
+                if int(wait_ms):
+                    # It has climbed as far as those who have not read for a while allow for.
+                    await asyncio.sleep(int(wait_ms) / 1000)
+                    continue
                 await self._runner.wait(connection, Durability(int(durability)), int(replicas))
                 # Noted before it counts: once it is committed others deal from it, and a floor that
                 # does not have it would let an event go on below what they dealt.
-                self.floors.note_ceiling(event, int(proposed), step)
+                self.floors.note_ceiling(event, int(proposed))
                 if self._on_promise is not None:
                     await self._on_promise()
                 try:
@@ -289,8 +295,9 @@ class RedisLedger:
                         )
                     )
                 except Fenced:
+                    tries -= 1
                     continue
-            self.floors.note_ceiling(event, ceiling, step)
+            self.floors.note_ceiling(event, ceiling)
             return ceiling
         raise Fenced
 

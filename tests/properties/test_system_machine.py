@@ -67,9 +67,8 @@ SETTLES_WITHIN_S = 15.0
 # A gateway that is gone is waited for 5 s; after so long the wait is said to be over.
 PATIENCE_S = 0.5
 
-# Enough to be dealt from a ceiling that nobody else has read, and less than one step of it: a rush faster
-# than any before it, between two reads of the others, is beyond what a jump can be justified by.
-RUSH = 60
+# Enough for the ceiling to be raised twice with nobody else reading it, faster than ever before.
+RUSH = 100
 
 # Of those whose tokens are shown after each step, beside the latest; and of so many after a fault.
 SHOWN_EACH_STEP = 3

@@ -5,15 +5,15 @@
 --   generation, issued, ceiling, served   the highest that it dealt, read, or saw proved by a token
 --   age_ms      how long ago it last read or dealt well
 --   rate        the highest pace of joins that it saw, per second
---   step        the largest step by which it raised a ceiling
 --   stands_for  ids that it speaks for: its own, and those whose floor files it took over
+--   ended_well  those of them whose file was written after they had dealt for the last time
 --   gateways    ids that it knows of
 --   record      the last good read whole, or absent where only tokens are known
 
 local HEAL_WAIT_MS = 5000
 local LARGEST_COUNTED_AGE_MS = 2000 -- a gateway reads, and writes its file, once a second
 local REVISIONS_SKIPPED = 100000
-local LEAST_RATE, LEAST_STEP = 10, 64 -- where nobody has seen any
+local LEAST_RATE = 10 -- where nobody has seen any
 
 -- Of KEYS[1..10] and the evidence.
 local TYPES = {'hash', 'string', 'string', 'zset', 'zset', 'hash', 'stream', 'hash', 'hash', 'hash', 'hash'}
@@ -21,7 +21,7 @@ local TYPES = {'hash', 'string', 'string', 'zset', 'zset', 'hash', 'stream', 'ha
 local function read_floor(text)
     if text == '' then
         return {generation = 0, issued = 0, ceiling = 0, served = 0, age_ms = 0, rate = LEAST_RATE,
-            step = LEAST_STEP, stands_for = {}, gateways = {}}
+            stands_for = {}, ended_well = {}, gateways = {}}
     end
     return cjson.decode(text)
 end
@@ -243,15 +243,22 @@ local function join_names(set)
     return table.concat(names, ' ')
 end
 
--- Note who was heard; return how many of those expected were not, and the oldest age and the highest
--- pace that were told.
-local function hear(floor)
+-- Return the highest that the ceiling can have been raised to since a floor was known. No gateway has to speak for
+-- it: raise.lua holds all of them to it. A healing in between, which goes on higher than that, lasted five seconds
+-- at least if this floor was not heard in it; nothing was dealt in them, so the bound holds.
+local function may_reach(ceiling, age_ms)
+    return ceiling + CLIMB_PER_S + math.ceil(CLIMB_PER_S * age_ms / 1000)
+end
+
+-- Note who was heard; return how many of those expected were not, the oldest age and the highest pace that
+-- were told, and the lowest of what bounds the ceiling.
+local function hear(e, floor)
     local h = {}
     local flat = redis.call('HGETALL', KEYS[10])
     for i = 1, #flat, 2 do
         h[flat[i]] = flat[i + 1]
     end
-    -- For who has ended another speaks, from a file that may be a second old.
+    -- For who has ended another speaks, from a file that may be a second old, unless it was its last word.
     local heard, by_proxy, expected = {}, {}, {}
     for id in string.gmatch(h.heard or '', '%S+') do
         heard[id] = true
@@ -266,6 +273,9 @@ local function hear(floor)
         heard[id] = true
         by_proxy[id] = id ~= GATEWAY or nil
     end
+    for _, id in ipairs(floor.ended_well) do
+        by_proxy[id] = nil
+    end
     for _, id in ipairs(floor.gateways) do
         expected[id] = true
     end
@@ -276,34 +286,39 @@ local function hear(floor)
     end
     local oldest_ms = math.max(tonumber(h.oldest_ms or '0'), floor.age_ms)
     local rate = math.max(tonumber(h.rate or '0'), floor.rate)
-    local step = math.max(tonumber(h.step or '0'), floor.step)
+    local reach = tonumber(h.reach or '')
+    if floor.generation == e.generation then
+        local mine = may_reach(math.max(floor.ceiling, floor.issued), floor.age_ms)
+        reach = reach and math.min(reach, mine) or mine
+    end
     -- A clock that was set back must not make the wait endless.
     local started_at = math.min(tonumber(h.started_at or int(now)), now)
     redis.call('HSET', KEYS[10], 'heard', join_names(heard), 'by_proxy', join_names(by_proxy),
         'expected', join_names(expected), 'oldest_ms', int(oldest_ms),
-        'rate', tostring(rate), 'step', int(step), 'started_at', int(started_at))
-    return {missing = missing, silent = silent, oldest_ms = oldest_ms, rate = rate, step = step,
+        'rate', tostring(rate), 'reach', reach and int(reach) or '', 'started_at', int(started_at))
+    return {missing = missing, silent = silent, oldest_ms = oldest_ms, rate = rate, reach = reach,
         waited_ms = now - started_at, issued = tonumber(h.issued or '0'), reason = h.reason or ''}
 end
 
 -- Go on, above everything that can have been dealt.
 --
--- Where everyone was heard, `issued` is exact and all above it is empty. Where for a gateway only its file
--- speaks, all below the ceiling may belong to somebody. Where nobody speaks for it, it may have raised
--- the ceiling and dealt on after the others last read: at the highest pace seen, for as long as the oldest
--- floor is old, and one step for each that is silent. A gap costs nothing, a duplicate never heals; and people
--- in what counts as empty would be let in uncounted, so what may be theirs does not count as empty.
+-- Where everyone was heard, `issued` is exact and all above it is empty. Where nobody speaks for a gateway, or only
+-- its file does, all below the ceiling may belong to somebody; and it may have raised the ceiling and dealt on after
+-- the others last read, as far as any could. A gap costs nothing, a duplicate never heals; and people in what counts
+-- as empty would be let in uncounted, so what is likely theirs does not count as empty: as many as would have come
+-- at the highest pace seen.
 local function go_on(e, told)
     local dealt = math.max(told.issued, e.issued)
-    local could_have_dealt = 0
+    local top = math.max(dealt, e.next)
     if told.silent > 0 then
-        could_have_dealt = math.ceil(told.rate * told.oldest_ms / 1000) + told.step * told.silent
         dealt = math.max(dealt, e.ceiling)
+        -- Where only who knows nothing was heard, the state itself says how old it is.
+        top = math.max(top, told.reach or may_reach(e.ceiling, math.max(now - e.ticked_at, 0)))
     end
     if told.missing > 0 then
         dealt = dealt + math.ceil(told.rate * math.min(told.oldest_ms, LARGEST_COUNTED_AGE_MS) / 1000)
     end
-    local top = math.max(dealt, e.next) + could_have_dealt
+    top = math.max(top, dealt)
     local first_empty = dealt + 1
     if first_empty <= top then
         add_hole(e, first_empty, top)
@@ -313,6 +328,7 @@ local function go_on(e, told)
     set_issued(e, top)
     e.ceiling, e.next, e.mark, e.ticked_at = top, top, current_mark(), now
     redis.call('HSET', KEYS[1], 'healed', e.healed)
+    redis.call('HDEL', KEYS[1], 'climb')
     redis.call('DEL', KEYS[10], KEYS[11])
     e.wall_doubted_until = e.ledger_ms + BELIEVE_AFTER_MS -- another server may have another clock
     settle_running(e)

@@ -28,6 +28,7 @@ local MAX_STEP_MS = 5000
 local COALESCE_MS = 1000
 local RATE_HISTORY_MS = 600000
 local MAX_HOLES = 64
+local CLIMB_PER_S = 16384 -- the ceiling rises by no more in a second: far more than gateways can sign
 local MAX_POSITION = 9007199254740991 -- 2^53 - 1: a double tells no neighbours apart above it
 local PASS_LIFE_MS = 86400000 -- the longest that an extension by the backend may make a session
 local KNOWN_FOR_MS = 10000 -- a gateway that has not read for so long, when the others have, is gone

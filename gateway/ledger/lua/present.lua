@@ -66,7 +66,7 @@ if floor.generation == 0 then
     floor.age_ms = math.max(now - e.ticked_at, 0)
 end
 lift(e, floor)
-local told = hear(floor)
+local told = hear(e, floor)
 local is_over = told.missing == 0 or told.waited_ms >= HEAL_WAIT_MS
 if is_over and redis.call('HEXISTS', KEYS[10], 'needs_record') == 0 then
     go_on(e, told)

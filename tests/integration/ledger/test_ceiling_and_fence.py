@@ -1,6 +1,7 @@
 """The counter survives: batches answered twice, the ceiling, the fence, and what they leave empty."""
 
 import asyncio
+import time
 
 import pytest
 from redis.asyncio import Redis
@@ -22,6 +23,10 @@ pytestmark = [
     pytest.mark.anyio,
     pytest.mark.parametrize("server", ["valkey", "redis"], indirect=True),
 ]
+
+
+# Of prelude.lua: the ceiling rises by no more within a second.
+CLIMB_PER_S = 16_384
 
 
 def plain(count: int) -> list[JoinRequest]:
@@ -159,6 +164,24 @@ async def test_raises_of_two_gateways_at_once_are_both_good(
         *(ledger.raise_ceiling(sale.event, 64) for ledger in (sale.ledger, other) for _ in range(5))
     )
     assert max(ceilings) == int(sale.field("ceiling"))
+
+
+async def test_the_ceiling_climbs_no_faster_than_the_others_allow_for(sale: Sale) -> None:
+    begun_s = time.monotonic()
+    ceilings = [await raised(sale, 100_000) for _ in range(4)]
+    assert ceilings == sorted(set(ceilings)), "it waits until there is room, and then climbs on"
+    assert ceilings[0] == CLIMB_PER_S
+    assert ceilings[-1] <= CLIMB_PER_S * (1 + time.monotonic() - begun_s)
+
+
+async def test_a_raise_that_has_no_room_proposes_nothing_and_says_when_to_ask_again(
+    sale: Sale,
+) -> None:
+    await raised(sale, 100)
+    later = int(sale.field("ledger_ms")) + 60_000
+    sale.server.command("HSET", sale.key("state"), "climb", f"{CLIMB_PER_S} {later}")
+    proposed, _, _, _, wait_ms = sale.run_script("raise", "5000")
+    assert (proposed, wait_ms) == ("100", "16")
 
 
 async def test_a_counter_above_its_ceiling_does_not_stop_the_queue(sale: Sale) -> None:

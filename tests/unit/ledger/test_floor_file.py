@@ -77,7 +77,7 @@ def test_nothing_is_written_where_nothing_changed(tmp_path: Path) -> None:
         '{"written_at": 1, "events": [], "stands_for": []}',
         '{"written_at": 1, "events": {"sale": {}}, "stands_for": []}',
         '{"written_at": 1, "events": {"sale": {"generation": Infinity, "issued": 1, "ceiling": 1,'
-        ' "served": 1, "rate": 1, "step": 1, "record": null, "age_ms": 0}}, "stands_for": []}',
+        ' "served": 1, "rate": 1, "record": null, "age_ms": 0}}, "stands_for": []}',
         '{"written_at": 1, "events": {}, "stands_for": "me"}',
     ],
 )

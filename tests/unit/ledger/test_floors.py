@@ -31,6 +31,12 @@ def floors(clock: Clock) -> Floors:
     return Floors(clock)
 
 
+def note_read(
+    floors: Floors, reply: list[Any], *, ended_anew: bool = True, asked_at_s: float = 500.0
+) -> None:
+    floors.note_read(SALE, reply, ended_anew=ended_anew, asked_at_s=asked_at_s)
+
+
 def read(
     *,
     generation: int = FIRST,
@@ -79,15 +85,15 @@ def test_of_an_event_that_was_never_seen_nothing_is_told(floors: Floors) -> None
 
 
 def test_everything_that_was_learned_counts_and_the_highest_of_it(floors: Floors) -> None:
-    floors.note_read(SALE, read(), ended_anew=True)
+    note_read(floors, read())
     assert floors.brief(SALE) == "1000:10:4"
     floors.note_dealt(SALE, FIRST, issued=30, ceiling=128)
     floors.note_released(SALE, 6)
-    floors.note_read(SALE, read(issued=20, served=5, ceiling=64), ended_anew=True)
+    note_read(floors, read(issued=20, served=5, ceiling=64))
     assert floors.brief(SALE) == "1000:30:6"
-    floors.note_ceiling(SALE, 256, step=128)
+    floors.note_ceiling(SALE, 256)
     told = document(floors)
-    assert (told["issued"], told["ceiling"], told["served"], told["step"]) == (30, 256, 6, 128)
+    assert (told["issued"], told["ceiling"], told["served"]) == (30, 256, 6)
     assert (told["stands_for"], told["gateways"]) == ([floors.gateway], ["one", "two"])
     assert told["record"]["state"] == "open"
     assert told["record"]["releases"] == ["5:4:4"]
@@ -103,13 +109,13 @@ def test_tokens_and_passes_raise_a_floor_and_never_lower_it(floors: Floors) -> N
 
 
 def test_a_later_generation_begins_anew_and_an_earlier_one_changes_nothing(floors: Floors) -> None:
-    floors.note_read(SALE, read(), ended_anew=True)
+    note_read(floors, read())
     floors.saw_in_hole(SALE, FIRST, Position(3))
     floors.saw_token(SALE, SECOND, Position(2))
     assert floors.brief(SALE) == "2000:2:0"
     assert "record" not in document(floors)
     assert floors.refuted(SALE) == ""
-    floors.note_read(SALE, read(), ended_anew=True)
+    note_read(floors, read())
     floors.saw_token(SALE, FIRST, Position(99))
     floors.saw_pass(SALE, FIRST, 99)
     floors.note_dealt(SALE, FIRST, 99, 99)
@@ -119,12 +125,12 @@ def test_a_later_generation_begins_anew_and_an_earlier_one_changes_nothing(floor
 def test_ended_sessions_that_are_told_piece_by_piece_are_kept_whole_while_they_count(
     floors: Floors,
 ) -> None:
-    floors.note_read(SALE, read(ended=("1", "1010", "2", "1020")), ended_anew=True)
-    floors.note_read(SALE, read(ended=("3", "1030")), ended_anew=False)
+    note_read(floors, read(ended=("1", "1010", "2", "1020")))
+    note_read(floors, read(ended=("3", "1030")), ended_anew=False)
     assert document(floors)["record"]["ended"] == ["1", "1010", "2", "1020", "3", "1030"]
-    floors.note_read(SALE, read(now_ms=1_015_000), ended_anew=False)
+    note_read(floors, read(now_ms=1_015_000), ended_anew=False)
     assert document(floors)["record"]["ended"] == ["2", "1020", "3", "1030"]
-    floors.note_read(SALE, read(ended=("3", "1030")), ended_anew=True)
+    note_read(floors, read(ended=("3", "1030")))
     assert document(floors)["record"]["ended"] == ["3", "1030"]
 
 
@@ -140,17 +146,20 @@ def test_the_pace_is_the_highest_that_was_seen(floors: Floors, clock: Clock) -> 
     assert document(floors)["rate"] == 300
 
 
-def test_its_age_counts_from_the_last_good_answer(floors: Floors, clock: Clock) -> None:
-    floors.note_read(SALE, read(), ended_anew=True)
-    clock.now_s += 2.5
+def test_its_age_counts_from_asking_for_the_last_good_read(floors: Floors, clock: Clock) -> None:
+    asked_at_s = clock.now_s
+    clock.now_s += 2
+    note_read(floors, read(), asked_at_s=asked_at_s)
+    clock.now_s += 0.5
     floors.saw_token(SALE, FIRST, Position(50))
     assert document(floors)["age_ms"] == 2500
+    # A batch says nothing of a ceiling that was raised after it was dealt and before it was answered.
     floors.note_dealt(SALE, FIRST, 60, 64)
-    assert document(floors)["age_ms"] == 0
+    assert document(floors)["age_ms"] == 2500
 
 
 def test_a_hole_is_refuted_once_to_the_ledger(floors: Floors) -> None:
-    floors.note_read(SALE, read(), ended_anew=True)
+    note_read(floors, read())
     floors.saw_in_hole(SALE, SECOND, Position(5))
     floors.saw_in_hole(SALE, FIRST, Position(9))
     floors.saw_in_hole(SALE, FIRST, Position(7))
@@ -163,7 +172,7 @@ def test_a_hole_is_refuted_once_to_the_ledger(floors: Floors) -> None:
 
 def test_what_an_ended_process_left_is_taken_over_with_its_name_and_its_age(clock: Clock) -> None:
     old, new = Floors(clock), Floors(clock)
-    old.note_read(SALE, read(issued=30, ceiling=128), ended_anew=True)
+    note_read(old, read(issued=30, ceiling=128))
     clock.now_s += 1
     left = json.loads(json.dumps(old.to_file()))
     clock.now_s += 5
@@ -181,8 +190,8 @@ def test_of_two_floors_of_one_generation_the_highest_numbers_and_the_latest_reco
     clock: Clock, mine_first: bool
 ) -> None:
     mine, other = Floors(clock), Floors(clock)
-    mine.note_read(SALE, read(issued=30, served=4, revision=5 + mine_first), ended_anew=True)
-    other.note_read(SALE, read(issued=20, served=8, ceiling=256, revision=6), ended_anew=True)
+    note_read(mine, read(issued=30, served=4, revision=5 + mine_first))
+    note_read(other, read(issued=20, served=8, ceiling=256, revision=6))
     clock.now_s += 3
     mine.note_dealt(SALE, FIRST, 31, 64)
     mine.take_over(other.to_file(), age_s=2)
@@ -195,7 +204,7 @@ def test_of_two_floors_of_one_generation_the_highest_numbers_and_the_latest_reco
 
 def test_a_floor_of_an_earlier_generation_is_not_taken_over(floors: Floors, clock: Clock) -> None:
     old = Floors(clock)
-    old.note_read(SALE, read(issued=99), ended_anew=True)
+    note_read(old, read(issued=99))
     floors.saw_token(SALE, SECOND, Position(2))
     floors.take_over(old.to_file(), age_s=1)
     assert floors.brief(SALE) == "2000:2:0"
@@ -215,7 +224,7 @@ def test_a_floor_of_an_earlier_generation_is_not_taken_over(floors: Floors, cloc
 )
 def test_of_a_file_that_is_none_nothing_is_adopted(clock: Clock, spoil: Any) -> None:
     old, new = Floors(clock), Floors(clock)
-    old.note_read(SALE, read(), ended_anew=True)
+    note_read(old, read())
     content = json.loads(json.dumps(old.to_file()))
     spoil(content)
     with pytest.raises((ValueError, KeyError, TypeError)):
@@ -227,9 +236,9 @@ def test_of_a_file_that_is_none_nothing_is_adopted(clock: Clock, spoil: Any) -> 
 def test_every_change_grows_the_version_that_the_file_goes_by(floors: Floors) -> None:
     seen = [floors.version]
     changes: tuple[Callable[[], None], ...] = (
-        lambda: floors.note_read(SALE, read(), ended_anew=True),
+        lambda: note_read(floors, read()),
         lambda: floors.note_dealt(SALE, FIRST, 30, 64),
-        lambda: floors.note_ceiling(SALE, 128, 64),
+        lambda: floors.note_ceiling(SALE, 128),
         lambda: floors.note_released(SALE, 9),
         lambda: floors.saw_token(SALE, FIRST, Position(90)),
         lambda: floors.saw_pass(SALE, FIRST, 80),
