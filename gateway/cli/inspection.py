@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
-from gateway.cli.durations import describe_duration, describe_moment
 from gateway.domain.claims import PASS_TYP, QUEUE_TYP
 from gateway.errors import BadInput, TokenFault
+from gateway.operating.durations import describe_duration, describe_moment
 
 _KINDS = {QUEUE_TYP: "queue token", PASS_TYP: "pass"}
 

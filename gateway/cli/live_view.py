@@ -5,9 +5,9 @@ from typing import Any, Final
 
 import click
 
-from gateway.cli.durations import describe_duration, describe_moment
-from gateway.cli.picture import TICK_S, TICKS, Picture
 from gateway.cli.rendering import pairs, people, state_word
+from gateway.operating.durations import describe_duration, describe_moment
+from gateway.operating.picture import TICK_S, TICKS, Picture
 
 BLOCKS: Final = "▁▂▃▄▅▆▇█"
 ASCII_BLOCKS: Final = "_.-=+*%#"

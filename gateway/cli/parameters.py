@@ -5,9 +5,9 @@ from typing import Any
 
 import click
 
-from gateway.cli.durations import describe_duration, parse_duration
 from gateway.domain.positions import MAX_POSITION, EventId, parse_event_id
 from gateway.errors import BadInput
+from gateway.operating.durations import describe_duration, parse_duration
 
 # Not what int() takes: "+5", "1_000", " 5" and Arabic digits are no amounts that anybody types.
 _WHOLE = re.compile(r"[0-9]{1,16}", re.ASCII)

@@ -5,8 +5,8 @@ from typing import Any
 
 import click
 
-from gateway.cli.durations import describe_duration, describe_moment
 from gateway.domain.events import AS_MANY_AGAIN
+from gateway.operating.durations import describe_duration, describe_moment
 
 _STATE_COLOURS = {
     "open": "green",

@@ -7,10 +7,10 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any, Final
 
-from gateway.cli.course import Course, Tick
-from gateway.cli.durations import describe_duration, describe_moment
 from gateway.cli.plots import PLOTS_CSS, Band, Line, Plot, Point, Shade, draw
 from gateway.domain.samples import EVERY_S, Waited
+from gateway.operating.course import Course, Tick
+from gateway.operating.durations import describe_duration, describe_moment
 
 MOST_ROWS: Final = 120
 _HOUR_S: Final = 3600

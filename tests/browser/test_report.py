@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Literal
 
 import pytest
 
-from gateway.cli.course import course_of, summary_document
 from gateway.cli.report_page import report_page
 from gateway.domain.events import EventState
 from gateway.domain.waiting import Wait
+from gateway.operating.course import course_of, summary_document
 from tests.browser.test_accessibility import RULES
 from tests.support.samples import sample
 

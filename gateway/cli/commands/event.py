@@ -10,16 +10,17 @@ from gateway.cli.commands.event_apply import apply
 from gateway.cli.commands.event_lives import delete, reset
 from gateway.cli.commands.event_states import bypass, close, open_, pause, resume
 from gateway.cli.commands.status import show_all
-from gateway.cli.documents import policy_document, status_document
 from gateway.cli.exits import AlreadyThere
 from gateway.cli.output import answer, note
 from gateway.cli.parameters import EVENT
-from gateway.cli.policies import differences, policy_flags, with_flags
+from gateway.cli.policy_flags import policy_flags
 from gateway.cli.rendering import changes_text, policy_text, status_text
 from gateway.cli.session import Group, Session, pass_session
 from gateway.domain.events import EventPolicy
 from gateway.domain.operator_log import Author
 from gateway.domain.positions import EventId
+from gateway.operating.documents import policy_document, status_document
+from gateway.operating.policies import differences, with_flags
 from gateway.ports import Ledger
 
 

@@ -11,13 +11,13 @@ from gateway.cli.authorship import signed
 from gateway.cli.bridge import ask_ledger
 from gateway.cli.exits import EventFileInvalid
 from gateway.cli.output import answer
-from gateway.cli.policies import differences, read_table, with_flags
 from gateway.cli.rendering import changes_text
 from gateway.cli.session import Command, Session, pass_session
 from gateway.domain.events import EventPolicy
 from gateway.domain.operator_log import Author
 from gateway.domain.positions import EventId, is_event_id
 from gateway.errors import EventGone, UnknownEvent
+from gateway.operating.policies import differences, read_table, with_flags
 from gateway.ports import Ledger
 
 

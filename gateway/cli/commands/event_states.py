@@ -7,7 +7,6 @@ import click
 
 from gateway.cli.authorship import signed
 from gateway.cli.bridge import ask_ledger
-from gateway.cli.durations import describe_duration, describe_moment
 from gateway.cli.output import answer, note, require_consent
 from gateway.cli.parameters import EVENT, Length
 from gateway.cli.rendering import people, state_word
@@ -15,6 +14,7 @@ from gateway.cli.session import Command, Session, pass_session
 from gateway.domain.events import EventState
 from gateway.domain.operator_log import Author
 from gateway.domain.positions import EventId
+from gateway.operating.durations import describe_duration, describe_moment
 from gateway.ports import Ledger, StateChange
 
 # A gate that stands open for longer than a day is no gate: take it out of the way instead.

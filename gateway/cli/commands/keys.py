@@ -7,11 +7,11 @@ from pathlib import Path
 import click
 
 from gateway.cli.configured_keys import configured_keys
-from gateway.cli.durations import describe_moment, parse_moment
 from gateway.cli.exits import Refused
 from gateway.cli.output import answer, require_consent
 from gateway.cli.rendering import table
 from gateway.cli.session import Group, Session, pass_session
+from gateway.operating.durations import describe_moment, parse_moment
 
 
 @click.group(

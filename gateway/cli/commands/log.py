@@ -8,7 +8,6 @@ from typing import Any
 import click
 
 from gateway.cli.bridge import ask_ledger
-from gateway.cli.durations import describe_moment
 from gateway.cli.exits import LogBroken
 from gateway.cli.output import answer, note, to_json
 from gateway.cli.parameters import EVENT
@@ -24,6 +23,7 @@ from gateway.domain.operator_log import (
     verify,
 )
 from gateway.domain.positions import EventId
+from gateway.operating.durations import describe_moment
 
 _LONGEST_CHANGE = 120
 

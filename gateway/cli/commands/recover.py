@@ -10,12 +10,13 @@ from gateway.cli.bridge import ask_ledger
 from gateway.cli.exits import Refused
 from gateway.cli.output import answer, note, require_consent
 from gateway.cli.parameters import EVENT
-from gateway.cli.policies import policy_flags, with_flags
+from gateway.cli.policy_flags import policy_flags
 from gateway.cli.session import Command, Session, pass_session
 from gateway.domain.draw import SEED_BYTES, Draw, commitment_to
 from gateway.domain.events import EventPolicy, EventState
 from gateway.domain.operator_log import Author
 from gateway.domain.positions import MAX_POSITION, EventId, Generation, ServedUpTo
+from gateway.operating.policies import with_flags
 from gateway.ports import Evidence, Ledger, Recovery
 
 # Tokens that have been shown say how far positions went at least. Where nothing else is known, as many

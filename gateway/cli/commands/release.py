@@ -8,7 +8,6 @@ import click
 
 from gateway.cli.authorship import signed
 from gateway.cli.bridge import ask_ledger, persistently
-from gateway.cli.documents import release_document
 from gateway.cli.exits import AlreadyThere
 from gateway.cli.output import answer, require_consent
 from gateway.cli.parameters import AMOUNT, EVENT
@@ -18,6 +17,7 @@ from gateway.domain.events import EventSnapshot
 from gateway.domain.operator_log import Author
 from gateway.domain.positions import EventId
 from gateway.errors import RequestIdReused
+from gateway.operating.documents import release_document
 from gateway.ports import Ledger, Released
 
 # A slip of a finger adds a digit; small amounts do no harm, since sessions are limited anyway.

@@ -8,7 +8,6 @@ from pathlib import Path
 import click
 
 from gateway.cli.bridge import ask_ledger
-from gateway.cli.course import course_of, summary_document
 from gateway.cli.exits import Refused
 from gateway.cli.output import answer, to_json
 from gateway.cli.parameters import EVENT
@@ -16,6 +15,7 @@ from gateway.cli.report_page import report_page
 from gateway.cli.session import Command, Session, pass_session
 from gateway.domain.positions import EventId
 from gateway.domain.samples import EVERY_S, Sample
+from gateway.operating.course import course_of, summary_document
 from gateway.ports import Ledger
 
 LEAST_SAMPLES = 2

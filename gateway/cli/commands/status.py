@@ -5,13 +5,13 @@ from typing import Any
 import click
 
 from gateway.cli.bridge import ask_ledger
-from gateway.cli.documents import STATUS_HELP, status_document
 from gateway.cli.output import answer
 from gateway.cli.parameters import EVENT
 from gateway.cli.rendering import overview_text, status_text
 from gateway.cli.session import Command, Session, pass_session
 from gateway.domain.positions import EventId
 from gateway.errors import EventGone, StateLost
+from gateway.operating.documents import STATUS_HELP, status_document
 from gateway.ports import Ledger
 
 

@@ -10,14 +10,14 @@ from typing import Final
 import click
 
 from gateway.cli.bridge import ask_ledger
-from gateway.cli.documents import STATUS_HELP
 from gateway.cli.live_view import ASCII_BLOCKS, BLOCKS, line, screen, what_changes
 from gateway.cli.output import to_json
 from gateway.cli.parameters import EVENT
-from gateway.cli.picture import PICTURE_HELP, Picture, Watching
 from gateway.cli.session import Command, Session, pass_session
 from gateway.domain.positions import EventId
 from gateway.errors import EventGone, LedgerUnavailable
+from gateway.operating.documents import STATUS_HELP
+from gateway.operating.picture import PICTURE_HELP, Picture, Watching
 from gateway.ports import Ledger
 
 # Control sequences of ECMA-48 and xterm: another screen and back, the cursor away and back.

@@ -4,11 +4,11 @@ import contextlib
 from itertools import pairwise
 from pathlib import Path
 
-from gateway.cli.durations import LONGEST_S, describe_duration, parse_duration, parse_moment
 from gateway.domain.holes import Holes
 from gateway.domain.positions import is_event_id, parse_event_id
 from gateway.domain.routes import PathEntry, parse_host
 from gateway.errors import BadInput, SettingsInvalid
+from gateway.operating.durations import LONGEST_S, describe_duration, parse_duration, parse_moment
 from gateway.settings import Settings, load_settings
 from tests.support.fuzzing import counted, guided
 

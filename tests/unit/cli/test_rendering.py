@@ -3,12 +3,12 @@ from typing import Any
 
 import pytest
 
-from gateway.cli.documents import policy_document, status_document
 from gateway.cli.rendering import pairs, people, policy_text, release_text, status_text, table
 from gateway.domain.events import EventPolicy, EventSnapshot, EventState
 from gateway.domain.pacing import ScheduleState
 from gateway.domain.positions import EventId, Generation, ServedUpTo
 from gateway.domain.turnout import Turnout
+from gateway.operating.documents import policy_document, status_document
 
 BY_HAND = {"schedule_people": 0, "schedule_every_s": 60, "fill": False, "overshoot": -1}
 

@@ -1,16 +1,12 @@
-"""An event's policy as operators write it: as flags of a command, or as a table of a TOML file.
+"""An event's policy as operators write it: as flags of a command, a table of a TOML file, or JSON.
 
-One list of rules serves both, so a flag and a key of the same name mean the same.
+One list of rules serves all, so a flag and a key of the same name mean the same.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, TypeVar
 
-import click
-
-from gateway.cli.durations import LONGEST_S, parse_duration, parse_moment
 from gateway.domain.events import (
     AS_MANY_AGAIN,
     FOR_THE_TOKENS_LIFE,
@@ -19,8 +15,7 @@ from gateway.domain.events import (
     EventPolicy,
 )
 from gateway.domain.positions import MAX_POSITION
-
-F = TypeVar("F", bound=Callable[..., Any])
+from gateway.operating.durations import LONGEST_S, parse_duration, parse_moment
 
 _DAY_S = 86_400
 
@@ -288,50 +283,12 @@ RULES: tuple[Rule, ...] = (
     ),
 )
 
-_BY_NAME = {rule.name: rule for rule in RULES}
-
-
-class _Written(click.ParamType[int]):
-    """A flag's value, read by its rule."""
-
-    def __init__(self, rule: Rule) -> None:
-        self.rule = rule
-        self.name = rule.name
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> int | bool:
-        try:
-            return self.rule.value_of(value)
-        except ValueError as exc:
-            self.fail(str(exc), param, ctx)
-
-
-def policy_flags(*, creating: bool) -> Callable[[F], F]:
-    """Add one flag for each rule; a command takes what was given as `**given`."""
-
-    def add(function: F) -> F:
-        for rule in reversed(RULES):
-            if rule.at_creation and not creating:
-                continue
-            function = _flag(rule)(function)
-        return function
-
-    return add
-
-
-def _flag(rule: Rule) -> Callable[[F], F]:
-    if rule.is_switch:
-        name = rule.name.replace("_", "-")
-        return click.option(f"--{name}/--no-{name}", rule.name, default=None, help=rule.help)
-    return click.option(
-        rule.flag, rule.name, type=_Written(rule), metavar=rule.metavar, help=rule.help
-    )
+BY_NAME = {rule.name: rule for rule in RULES}
 
 
 def with_flags(policy: EventPolicy, given: Mapping[str, int | bool | None]) -> EventPolicy:
     """Return `policy` with the flags that were given; what was not stays."""
-    changes = {_BY_NAME[name].field: value for name, value in given.items() if value is not None}
+    changes = {BY_NAME[name].field: value for name, value in given.items() if value is not None}
     return replace(policy, **changes)  # type: ignore[arg-type]
 
 
@@ -341,7 +298,7 @@ def read_table(
     """Read a TOML table of a policy; every mistake is added to `mistakes`."""
     given: dict[str, int | bool | None] = {}
     for name, written in table.items():
-        rule = _BY_NAME.get(name)
+        rule = BY_NAME.get(name)
         if rule is None:
             mistakes.append(f"{where} {name}: there is no such rule; see gateway event set --help")
             continue

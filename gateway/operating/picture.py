@@ -12,7 +12,6 @@ from itertools import pairwise
 from operator import attrgetter
 from typing import Any, Final
 
-from gateway.cli.documents import status_document
 from gateway.domain.events import EventSnapshot
 from gateway.domain.samples import (
     Sample,
@@ -21,6 +20,7 @@ from gateway.domain.samples import (
     let_in,
     no_shows,
 )
+from gateway.operating.documents import status_document
 from gateway.ports import GatewaysSeen
 
 # Rates are those of the last minute, and of no less than this: a single arrival is no rate.

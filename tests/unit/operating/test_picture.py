@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from gateway.cli.documents import status_document
 from gateway.cli.live_view import ASCII_BLOCKS, line, screen, sparkline, what_changes
-from gateway.cli.picture import TICK_S, TICKS, Picture, Watching
 from gateway.domain.events import EventSnapshot
+from gateway.operating.documents import status_document
+from gateway.operating.picture import TICK_S, TICKS, Picture, Watching
 from gateway.ports import GatewaysSeen
 from tests.support.reads import event
 from tests.support.samples import sample

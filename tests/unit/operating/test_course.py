@@ -2,10 +2,10 @@
 
 from xml.etree import ElementTree as ET
 
-from gateway.cli.course import MOST_TICKS, course_of, summary_document
 from gateway.cli.report_page import report_page
 from gateway.domain.events import EventState
 from gateway.domain.waiting import Wait
+from gateway.operating.course import MOST_TICKS, course_of, summary_document
 from tests.support.samples import sample
 
 

@@ -3,7 +3,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from gateway.cli.durations import (
+from gateway.operating.durations import (
     LONGEST_S,
     describe_duration,
     describe_moment,

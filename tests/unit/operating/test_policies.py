@@ -3,8 +3,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from gateway.cli.policies import RULES, differences, read_table, with_flags
 from gateway.domain.events import AS_MANY_AGAIN, FOR_THE_TOKENS_LIFE, NO_LIMIT, EventPolicy
+from gateway.operating.policies import RULES, differences, read_table, with_flags
 
 RULE = {rule.name: rule for rule in RULES}
 
