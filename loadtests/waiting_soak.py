@@ -22,16 +22,18 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from statistics import median
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import aiohttp
 
 from gateway.domain.events import EventPolicy
 from gateway.domain.positions import EventId
+from gateway.errors import LedgerUnavailable
 from gateway.ledger.redis import RedisLedger
 from gateway.ports import StateChange
 from gateway.tokens.keyring import new_key
@@ -39,6 +41,8 @@ from loadtests.placement import resident_bytes
 from tests.support.fleet import FleetGateway, running_fleet
 from tests.support.gateways import Tables
 from tests.support.servers import RealServer, valkey_binary
+
+T = TypeVar("T")
 
 EVENT: Final = EventId("sale")
 
@@ -226,18 +230,19 @@ class Sale:
 
     async def run(self, visitors: int, seed: int) -> None:
         connector = aiohttp.TCPConnector(limit=0)
-        async with aiohttp.ClientSession(connector=connector) as http:
+        # Whatever fails ends all of it at once: visitors without an operator would only wait.
+        async with (
+            aiohttp.ClientSession(connector=connector) as http,
+            asyncio.TaskGroup() as group,
+        ):
             beside = [
-                asyncio.create_task(task())
+                group.create_task(task())
                 for task in (self._release, self._weigh, self._roll, self._report)
             ]
             streams = [self._stream(http, seed * 10_000 + n) for n in range(visitors)]
             await asyncio.gather(*streams)
             for task in beside:
                 task.cancel()
-            for done in await asyncio.gather(*beside, return_exceptions=True):
-                if isinstance(done, Exception) and not isinstance(done, asyncio.CancelledError):
-                    raise done
 
     async def _stream(self, http: aiohttp.ClientSession, seed: int) -> None:
         """One visitor after the other, until the sale is over; who has a place sees it through."""
@@ -254,17 +259,30 @@ class Sale:
         """Bursts by hand, so that a place waits for half a virtual minute to some of them."""
         while True:
             await asyncio.sleep(self._chance.uniform(0.2, 3))
-            snapshot = await self._ledger.read(EVENT)
+            snapshot = await self._until_done(partial(self._ledger.read, EVENT))
             by = self._chance.randrange(1, max(snapshot.waiting // 3, 2))
             if self._chance.random() < 0.05:
-                await self._ledger.change_state(EVENT, StateChange.PAUSE, message="One moment.")
+                await self._change(StateChange.PAUSE, "One moment.")
                 self.findings.counts["paused"] += 1
                 await asyncio.sleep(self._chance.uniform(0.5, 5))
-                await self._ledger.change_state(EVENT, StateChange.RESUME)
+                await self._change(StateChange.RESUME)
             # Noted before it is asked for: nobody may be let in beyond it.
-            self.findings.released_to = max(self.findings.released_to, snapshot.served_up_to + by)
-            await self._ledger.release(EVENT, to=snapshot.served_up_to + by)
+            to = snapshot.served_up_to + by
+            self.findings.released_to = max(self.findings.released_to, to)
+            await self._until_done(partial(self._ledger.release, EVENT, to=to))
             self.findings.counts["released"] += 1
+
+    async def _change(self, change: StateChange, message: str = "") -> None:
+        await self._until_done(partial(self._ledger.change_state, EVENT, change, message=message))
+
+    async def _until_done(self, act: Callable[[], Awaitable[T]]) -> T:
+        """Carry out what may be repeated; a machine that is overloaded answers late."""
+        while True:
+            try:
+                return await act()
+            except LedgerUnavailable:
+                self.findings.counts["operator asked again"] += 1
+                await asyncio.sleep(1)
 
     async def _roll(self) -> None:
         """Restart the gateways one after the other, once, a third into the sale."""
