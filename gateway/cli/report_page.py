@@ -17,7 +17,7 @@ _HOUR_S: Final = 3600
 _DAY_S: Final = 86_400
 _UNITS: Final = ((3 * _HOUR_S, _HOUR_S, "h"), (180, 60, "min"), (0, 1, "s"))
 
-_CSS: Final = """\
+PAGE_CSS: Final = """\
 :root { color-scheme: light dark; --paper: #fff; --ink: #1b1f24; --quiet: #57606a; --grid: #d8dee4;
   --first: #0b5cad; --second: #a04a00; --third: #5b6470; }
 @media (prefers-color-scheme: dark) { :root { --paper: #14171a; --ink: #e8eaed; --quiet: #a5adb6;
@@ -54,7 +54,7 @@ def report_page(summary: Mapping[str, Any], course: Course) -> str:
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
 <title>{event}: how the sale went</title>
 <style>
-{_CSS}{PLOTS_CSS}</style>
+{PAGE_CSS}{PLOTS_CSS}</style>
 </head>
 <body>
 <header>

@@ -18,6 +18,7 @@ _COMMANDS = {
     "run": "gateway.cli.commands.run:run",
     "demo": "gateway.cli.commands.demo:demo",
     "event": "gateway.cli.commands.event:event",
+    "plan": "gateway.cli.commands.plan:plan",
     "release": "gateway.cli.commands.release:release",
     "status": "gateway.cli.commands.status:status",
     "watch": "gateway.cli.commands.watch:watch",

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from loadtests.simulated_schedule import ModelEvent, Outcome, Scenario, changing, run
+from gateway.operating.simulated_sale import ModelEvent, Outcome, Scenario, run
+from loadtests.simulated_schedule import changing
 
 SALES = {
     "nobody stays away, the backend fails": Scenario(

@@ -33,7 +33,7 @@ ALL = dict(commands(gateway))
 
 def test_every_command_of_the_manual_is_there() -> None:
     assert {" ".join(path) for path in ALL} == {
-        "run", "demo", "release", "status", "watch", "report", "recover", "completion",
+        "run", "demo", "plan", "release", "status", "watch", "report", "recover", "completion",
         "event", "event create", "event list", "event show", "event set", "event apply",
         "event open", "event pause", "event resume", "event close", "event bypass",
         "event reset", "event delete", "log",

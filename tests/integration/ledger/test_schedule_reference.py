@@ -10,7 +10,8 @@ from gateway.domain.backoff import Seen
 from gateway.domain.events import AS_MANY_AGAIN, EventPolicy
 from gateway.domain.pacing import Moment, Rules, ScheduleState, begin, follow
 from gateway.domain.turnout import Turnout
-from loadtests.simulated_schedule import LuaEvent, ModelEvent, Scenario, run
+from gateway.operating.simulated_sale import ModelEvent, Scenario, run
+from loadtests.simulated_schedule import LuaEvent
 from tests.support.servers import RealServer
 from tests.support.virtual_sale import VirtualSale
 
