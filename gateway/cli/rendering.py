@@ -7,6 +7,7 @@ import click
 
 from gateway.domain.events import AS_MANY_AGAIN
 from gateway.operating.durations import describe_duration, describe_moment
+from gateway.operating.releases import people as people
 
 _STATE_COLOURS = {
     "open": "green",
@@ -43,10 +44,6 @@ def pairs(rows: Iterable[tuple[str, str]], indent: str = "") -> str:
     kept = [(name, value) for name, value in rows if value]
     width = max((len(name) for name, _ in kept), default=0)
     return "\n".join(f"{indent}{name.ljust(width)}{_GAP}{value}" for name, value in kept)
-
-
-def people(count: int) -> str:
-    return "1 person" if count == 1 else f"{count} people"
 
 
 def state_word(state: str) -> str:
@@ -226,6 +223,64 @@ def release_text(document: Mapping[str, Any]) -> str:
         )
         return f"The pointer stays at {before}: {why}."
     cap = " That was everybody who waits; it asked for more." if document["capped"] else ""
-    if document["dry_run"]:
-        return f"Would let in {people(count)}: the pointer would go from {before} to {after}.{cap}"
-    return f"Let in {people(count)}: the pointer went from {before} to {after}.{cap}"
+    head = (
+        f"Would let in {people(count)}: the pointer would go from {before} to {after}.{cap}"
+        if document["dry_run"]
+        else f"Let in {people(count)}: the pointer went from {before} to {after}.{cap}"
+    )
+    return "\n".join((head, *_effects_lines(document)))
+
+
+def _effects_lines(document: Mapping[str, Any]) -> list[str]:
+    """Say what a release does to the people let in, to the sessions, and beside what was usual."""
+    effects = document["effects"]
+    rate, limit = effects["show_rate"], effects["max_sessions"]
+    come = (
+        "nobody's window is over yet, so all count as coming"
+        if rate is None
+        else f"{rate:.0%} came so far: {effects['expected']} of them expected"
+    )
+    rows = [
+        ("to claim", f"{describe_duration(effects['claim_window_s'])}; {come}"),
+        (
+            "sessions",
+            f"{effects['sessions']} now and {effects['at_the_door']} at the door; then "
+            f"{effects['sessions_expected']} expected, {effects['sessions_at_most']} at most, "
+            f"of {'no limit' if limit is None else limit}",
+        ),
+        ("no place free", _door_text(effects)),
+        ("not joined yet", people(effects["not_joined"]) if effects["not_joined"] else ""),
+        (
+            "in holes",
+            f"{effects['holes_crossed']} turns of nobody's" if effects["holes_crossed"] else "",
+        ),
+        ("usually", _usual_text(effects)),
+        ("unusual", "; ".join(reason["text"] for reason in document["unusual"])),
+    ]
+    if document["dry_run"] and document["unusual"]:
+        rows.append(("to do it", "answer yes when asked, or add --yes"))
+    return pairs(rows, indent="  ").splitlines()
+
+
+def _door_text(effects: Mapping[str, Any]) -> str:
+    most, expected = effects["wait_at_most"], effects["wait_expected"]
+    if not most:
+        return ""
+    if not expected:
+        return f"for {people(most)} if all come at once; nobody is expected to wait at the door"
+    return (
+        f"for {expected} expected, {most} at most: the last waits at the door for about "
+        f"{describe_duration(effects['wait_s'])} ({effects['frees_per_min']:g} places a minute); "
+        "claim windows stand still meanwhile"
+    )
+
+
+def _usual_text(effects: Mapping[str, Any]) -> str:
+    rate, largest = effects["rate_per_min"], effects["largest"]
+    words: list[str] = []
+    if rate is not None:
+        takes = describe_duration(effects["usual_min"] * 60)
+        words.append(f"{rate:g} a minute are let in lately: as many take {takes}")
+    if largest is not None:
+        words.append(f"the largest release was of {people(largest)}")
+    return "; ".join(words)

@@ -1,11 +1,13 @@
 """What `--json` answers with. The names are stable: programs read them; people get the same in words."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 from gateway.domain.backoff import RECOVERY_MS
 from gateway.domain.events import NO_LIMIT, EventPolicy, EventSnapshot, EventState
 from gateway.domain.waiting import release_rate_per_s
+from gateway.operating.releases import Effects, Reason
 from gateway.ports import Released
 
 STATUS_HELP = """\
@@ -97,8 +99,46 @@ def policy_document(policy: EventPolicy) -> dict[str, Any]:
     return {**asdict(policy), "durability": policy.durability.word}
 
 
+RELEASE_HELP = """\
+\b
+Fields of --json:
+  event, by or to     what was asked
+  before, after       the pointer
+  people              let in; turns in holes are not counted
+  capped              whether fewer were let in than asked: nobody else waits
+  repeated            whether this id was carried out before; nothing moved now
+  dry_run, id
+  unusual             [{code, text}]: what a release is asked about first, empty for most. Codes:
+                      beyond-waiting, beyond-room, beyond-habit, backend-ill
+  effects             by the numbers just before it; null where repeated
+    people, not_joined, holes_crossed
+                      not_joined of the people have not joined yet (headroom)
+    show_rate, expected
+                      the part that came so far (null: nothing seen, all count), and how many that is
+    claim_window_s      they may take so long to claim, while claims can be served
+    sessions, at_the_door
+                      that run; let in before and not come yet
+    sessions_expected, sessions_at_most, max_sessions
+                      once all of them, or those expected, have come and none has ended
+    wait_expected, wait_at_most
+                      how many find no place free then and wait at the door
+    frees_per_min, wait_s
+                      places that become free a minute; how long the last of wait_expected waits
+    rate_per_min, usual_min
+                      people let in a minute lately; how many minutes that takes for as many
+    largest             the largest release so far; null before there were three of some size
+"""
+
+
 def release_document(
-    event: str, released: Released, *, asked: int, mode: str, request_id: str | None
+    event: str,
+    released: Released,
+    *,
+    asked: int,
+    mode: str,
+    request_id: str | None,
+    effects: Effects | None,
+    reasons: Sequence[Reason] = (),
 ) -> dict[str, Any]:
     return {
         "event": event,
@@ -110,4 +150,6 @@ def release_document(
         "repeated": released.repeated,
         "dry_run": released.dry_run,
         "id": request_id,
+        "unusual": [{"code": reason.code.value, "text": reason.text} for reason in reasons],
+        "effects": None if effects is None else effects.document(),
     }

@@ -11,18 +11,22 @@ from gateway.cli.bridge import ask_ledger, persistently
 from gateway.cli.exits import AlreadyThere
 from gateway.cli.output import answer, require_consent
 from gateway.cli.parameters import AMOUNT, EVENT
-from gateway.cli.rendering import people, release_text
+from gateway.cli.rendering import release_text
 from gateway.cli.session import Command, Session, pass_session
 from gateway.domain.events import EventSnapshot
 from gateway.domain.operator_log import Author
 from gateway.domain.positions import EventId
 from gateway.errors import RequestIdReused
-from gateway.operating.documents import release_document
+from gateway.operating.documents import RELEASE_HELP, release_document
+from gateway.operating.releases import (
+    LEAST_UNUSUAL,
+    Reason,
+    amount_asked,
+    effects_of,
+    question,
+    unusual,
+)
 from gateway.ports import Ledger, Released
-
-# A slip of a finger adds a digit; small amounts do no harm, since sessions are limited anyway.
-UNUSUAL_FACTOR = 10
-UNUSUAL_FROM = 1000
 
 _NEGATIVE = re.compile(r"-[0-9].*")
 
@@ -49,15 +53,8 @@ Examples:
   gateway release sale 100 --id doors-20:15      # safe to repeat: happens once
   gateway release sale 20000 --yes
 
-\b
-Fields of --json:
-  event, by or to     what was asked
-  before, after       the pointer
-  people              let in; turns in holes are not counted
-  capped              whether fewer were let in than asked: nobody else waits
-  repeated            whether this id was carried out before; nothing moved now
-  dry_run, id
-""",
+"""
+    + RELEASE_HELP,
 )
 @click.argument("event", type=EVENT)
 @click.argument("by", metavar="[N]", type=AMOUNT, required=False)
@@ -85,8 +82,9 @@ def release(
     """Let in the next N people, or everyone up to turn T.
 
     The pointer never goes back, and never past the positions handed out plus the event's headroom.
-    More than ten times the people waiting, from 1000 on, is asked about first; without a terminal
-    it needs --yes.
+    What is out of the ordinary is asked about first, and without a terminal needs --yes: far more
+    than wait, than the sessions have room for, or than was usual so far; and a crowd while the
+    backend is ill. --dry-run tells what a release would do, and whether it would be asked about.
     """
     if (by is None) == (to is None):
         raise click.UsageError(
@@ -97,34 +95,39 @@ def release(
     # Also without a name of the operator's: the retry after a lost answer must not release twice.
     own_id = request_id or (secrets.token_hex(16) if by is not None and not dry_run else None)
 
-    async def carry_out(ledger: Ledger) -> Released:
-        snapshot = await ledger.read(event)
-        if not dry_run:
-            _ask_about_the_unusual(snapshot, by, to, given=yes)
-        try:
-            return await persistently(
-                lambda: ledger.release(
-                    event, by=by, to=to, request_id=own_id, dry_run=dry_run, author=author
-                )
+    async def ask(ledger: Ledger, *, only_try: bool) -> Released:
+        return await persistently(
+            lambda: ledger.release(
+                event, by=by, to=to, request_id=own_id, dry_run=only_try, author=author
             )
+        )
+
+    async def carry_out(ledger: Ledger) -> tuple[EventSnapshot, Released, tuple[Reason, ...]]:
+        snapshot = await ledger.read(event)
+        reasons: tuple[Reason, ...] = ()
+        try:
+            if dry_run or amount_asked(snapshot, by, to) >= LEAST_UNUSUAL:
+                would = await ask(ledger, only_try=True)
+                effects = effects_of(snapshot, would)
+                reasons = () if would.repeated else unusual(snapshot, effects, by=by, to=to)
+                if dry_run:
+                    return snapshot, would, reasons
+                if reasons:
+                    require_consent(question(snapshot, effects, reasons), given=yes)
+            return snapshot, await ask(ledger, only_try=False), reasons
         except RequestIdReused as exc:
             raise AlreadyThere(str(exc)) from exc
 
-    released = ask_ledger(session, carry_out)
+    snapshot, released, reasons = ask_ledger(session, carry_out)
     asked: dict[str, Any] = (
         {"mode": "by", "asked": by} if by is not None else {"mode": "to", "asked": to}
     )
-    document = release_document(event, released, request_id=own_id, **asked)
-    answer(session, document, release_text(document))
-
-
-def _ask_about_the_unusual(
-    snapshot: EventSnapshot, by: int | None, to: int | None, *, given: bool
-) -> None:
-    amount = by if by is not None else (to or 0) - snapshot.served_up_to
-    if amount < UNUSUAL_FROM or amount <= UNUSUAL_FACTOR * snapshot.waiting:
-        return
-    require_consent(
-        f"{people(snapshot.waiting).capitalize()} wait at {snapshot.event!r}; really release {amount}?",
-        given=given,
+    document = release_document(
+        event,
+        released,
+        request_id=own_id,
+        effects=None if released.repeated else effects_of(snapshot, released),
+        reasons=reasons,
+        **asked,
     )
+    answer(session, document, release_text(document))

@@ -17,7 +17,8 @@ def test_a_release_lets_the_next_people_in(operator: Operator, sale: Sale) -> No
 
     assert done.code == 0
     assert done.document["id"]
-    assert {name: value for name, value in done.document.items() if name != "id"} == {
+    told = {name: value for name, value in done.document.items() if name not in {"id", "effects"}}
+    assert told == {
         "event": sale.event,
         "by": 3,
         "before": 0,
@@ -26,12 +27,13 @@ def test_a_release_lets_the_next_people_in(operator: Operator, sale: Sale) -> No
         "capped": False,
         "repeated": False,
         "dry_run": False,
+        "unusual": [],
     }
+    assert done.document["effects"]["sessions_at_most"] == 3
     said = operator("--json", "release", sale.event, "--to", 5)
     assert (said.document["to"], said.document["people"]) == (5, 2)
-    assert (
-        operator("release", sale.event, 1).out == "Let in 1 person: the pointer went from 5 to 6.\n"
-    )
+    in_words = operator("release", sale.event, 1).out
+    assert in_words.startswith("Let in 1 person: the pointer went from 5 to 6.\n")
     assert sale.snapshot().served_up_to == 6
 
 
@@ -51,6 +53,50 @@ def test_a_dry_run_changes_nothing(typed: Operator, sale: Sale) -> None:
     assert (would["before"], would["after"], would["dry_run"], would["id"]) == (0, 3, True, None)
     assert "Would let in 3 people" in typed("release", sale.event, 3, "--dry-run").out
     assert sale.snapshot().served_up_to == 0
+
+
+def test_a_dry_run_says_what_it_would_do_to_people_and_sessions(
+    typed: Operator, sale: Sale
+) -> None:
+    sale.join(30)
+    typed("event", "set", sale.event, "--max-sessions", 20, "--session", "10m", "--window", "15m")
+    typed("release", sale.event, 4)
+
+    effects = typed("release", sale.event, 26, "--dry-run", "--json").document["effects"]
+
+    assert (effects["people"], effects["expected"], effects["show_rate"]) == (26, 26, None)
+    assert (effects["sessions"], effects["at_the_door"]) == (0, 4)
+    assert (effects["sessions_at_most"], effects["max_sessions"]) == (30, 20)
+    assert (effects["wait_at_most"], effects["frees_per_min"], effects["wait_s"]) == (10, 2, 300)
+    assert effects["claim_window_s"] == 900
+    said = typed("release", sale.event, 26, "--dry-run").out
+    assert "15 min; nobody's window is over yet" in said
+    assert "0 now and 4 at the door; then 30 expected, 30 at most, of 20" in said
+    assert "waits at the door for about 5 min (2 places a minute)" in said
+
+
+def test_more_than_the_room_needs_a_yes(typed: Operator, sale: Sale) -> None:
+    sale.join(120)
+    typed("event", "set", sale.event, "--max-sessions", 50)
+
+    tried = typed("release", sale.event, 120, "--dry-run", "--json").document
+    refused = typed("release", sale.event, 120, "--json")
+
+    assert [reason["code"] for reason in tried["unusual"]] == ["beyond-room"]
+    assert (refused.code, refused.error["code"]) == (4, "refused")
+    assert "Really let in 120 people, who can claim for 15 min" in refused.error["message"]
+    assert sale.snapshot().served_up_to == 0
+    assert "add --yes" in typed("release", sale.event, 120, "--dry-run").out
+    assert typed("release", sale.event, 100).code == 0
+
+
+def test_a_repeated_id_is_not_asked_about_again(typed: Operator, sale: Sale) -> None:
+    sale.join(3)
+    typed("release", sale.event, 5000, "--id", "doors", "--yes")
+
+    again = typed("release", sale.event, 5000, "--id", "doors", "--json")
+
+    assert (again.code, again.document["repeated"], again.document["effects"]) == (0, True, None)
 
 
 def test_a_release_with_an_id_happens_once(typed: Operator, sale: Sale) -> None:

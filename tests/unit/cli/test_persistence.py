@@ -45,6 +45,8 @@ class FlakyLedger:
         )
 
     async def release(self, event: EventId, **asked: Any) -> Released:
+        if asked["dry_run"]:
+            return Released(ServedUpTo(0), ServedUpTo(3), 3, False, False, True)
         self.ids.append(asked["request_id"])
         if len(self.ids) <= self.losses:
             raise LedgerUnavailable("timeout", "the ledger did not answer in time")

@@ -9,6 +9,9 @@ from gateway.domain.pacing import ScheduleState
 from gateway.domain.positions import EventId, Generation, ServedUpTo
 from gateway.domain.turnout import Turnout
 from gateway.operating.documents import policy_document, status_document
+from gateway.operating.releases import effects_of
+from gateway.ports import Released
+from tests.support.reads import event
 
 BY_HAND = {"schedule_people": 0, "schedule_every_s": 60, "fill": False, "overshoot": -1}
 
@@ -132,6 +135,10 @@ def test_a_release_is_said_for_what_it_did() -> None:
         "capped": True,
         "repeated": False,
         "dry_run": False,
+        "unusual": [],
+        "effects": effects_of(
+            event(9, 3), Released(ServedUpTo(3), ServedUpTo(5), 2, True, False, False)
+        ).document(),
     }
 
     assert release_text(document).startswith("Let in 2 people: the pointer went from 3 to 5.")
