@@ -277,15 +277,27 @@ def token_cookie(
     return b"set-cookie", name + b"=" + token.encode("ascii") + attributes.encode("ascii")
 
 
-def pass_cookie(passed: Passed, *, secure: bool) -> RawHeader:
-    """Return the Set-Cookie of a pass that was given just now; it lives as long as its session."""
+def pass_cookie(
+    passed: Passed, route: EventRoute | None, *, secure: bool, life_s: int | None = None
+) -> RawHeader:
+    """Return the Set-Cookie of a pass.
+
+    It lives as long as its session; where the event has `finish` paths for as long as they take the pass,
+    since a browser shows no cookie whose end has come.
+
+    Args:
+        life_s: Of the session from now on; None for a pass that was signed just now.
+    """
     claims = passed.claims
+    if life_s is None:
+        life_s = claims.expires_at - claims.issued_at
+    grace_s = passed.finish_grace_s if route is not None and route.finish_paths else 0
     return token_cookie(
         claims.event,
         is_pass=True,
         secure=secure,
         token=passed.token,
-        life_s=claims.expires_at - claims.issued_at,
+        life_s=life_s + grace_s,
     )
 
 

@@ -107,6 +107,10 @@ class KeyRingError(GatewayError):
     """The key ring folder cannot be used as asked. Nothing was changed."""
 
 
+class OperatorFileError(GatewayError):
+    """The file of the operators cannot be used as asked. Nothing was changed."""
+
+
 class AnswerCutShort(GatewayError):
     """The answer cannot be finished after its head went out: the backend's or the network's doing.
 

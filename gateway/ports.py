@@ -116,11 +116,13 @@ class Claimed:
     Attributes:
         session_ends_at: Unix seconds, when seated.
         fresh: Whether this call opened the session.
+        extensions_left: How often the visitor may lengthen it.
     """
 
     outcome: ClaimOutcome
     session_ends_at: int = 0
     fresh: bool = False
+    extensions_left: int = 0
 
 
 class ExtendOutcome(StrEnum):
@@ -131,10 +133,43 @@ class ExtendOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Extended:
+    """The ledger's answer to an extension.
+
+    Attributes:
+        session_ends_at: Unix seconds; 0 without a session.
+        left: How often the visitor may still extend.
+        longer: Whether the session ends later than before.
+    """
+
     outcome: ExtendOutcome
     session_ends_at: int = 0
     left: int = 0
-    """How often the visitor may still extend."""
+    longer: bool = False
+
+
+class SessionState(StrEnum):
+    RUNNING = "running"
+    OVER = "over"
+    """It was opened once, and has ended: by itself, or early."""
+    NONE = "none"
+    """The position has not claimed its turn."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionSeen:
+    """How the session of one position stands; all numbers are 0 unless it runs.
+
+    Attributes:
+        ends_at: Unix seconds.
+        extensions_used: How often its visitor has lengthened it.
+        extensions_left: How often its visitor still may.
+    """
+
+    state: SessionState
+    ends_at: int = 0
+    seconds_left: int = 0
+    extensions_used: int = 0
+    extensions_left: int = 0
 
 
 class StateChange(StrEnum):
@@ -145,6 +180,8 @@ class StateChange(StrEnum):
     RESUME = "resume"
     CLOSE = "close"
     BYPASS = "bypass"
+    MESSAGE = "message"
+    """What the waiting page says; the state stays."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,12 +332,48 @@ class Ledger(Protocol):
         *,
         by_s: int | None,
         by_visitor: bool,
-    ) -> Extended: ...
+        author: Author | None = None,
+    ) -> Extended:
+        """Lengthen a running session; it never gets shorter by it.
+
+        Args:
+            by_s: From now to the new end; None for the event's own length. A day at most.
+            by_visitor: Whether the event's bounds count, and this is counted.
+            author: The operator who asks, for the operator log; None where it is none.
+
+        Raises:
+            GenerationOver: The event is in another generation.
+        """
+        ...
 
     async def leave(
-        self, event: EventId, generation: Generation, position: Position, pass_ends_at: int
+        self,
+        event: EventId,
+        generation: Generation,
+        position: Position,
+        pass_ends_at: int,
+        *,
+        author: Author | None = None,
     ) -> bool:
-        """End a session early; return whether one was running."""
+        """End a session early; return whether one was running.
+
+        Args:
+            pass_ends_at: Unix seconds; the end of the pass that was shown, or 0 where none was.
+            author: The operator who asks, for the operator log; None where it is none.
+
+        Raises:
+            GenerationOver: The event is in another generation.
+        """
+        ...
+
+    async def session(
+        self, event: EventId, generation: Generation, position: Position
+    ) -> SessionSeen:
+        """Return how the session of a position stands.
+
+        Raises:
+            GenerationOver: The event is in another generation.
+        """
         ...
 
     async def change_state(

@@ -47,9 +47,13 @@ class GatewayApp:
             self._proxy = ReverseProxy(*upstream)
             self._probe = _health_probe(opened, *upstream)
         inner: ASGIApp = opened.interface
+        traced = opened.traced
         if self._proxy is not None:
-            inner = AdmissionMiddleware(self._proxy, opened)
-        self._inner = RequestIds(inner, opened.peers)
+            behind = self._proxy if traced is None else traced.proxy(self._proxy)
+            inner = AdmissionMiddleware(behind, opened)
+        self._inner: ASGIApp = RequestIds(inner, opened.peers)
+        if traced is not None:
+            self._inner = traced.requests(self._inner, opened.peers, opened.board)
         self.failure: GatewayError | None = None
         """Why it did not start, where it did not."""
 
@@ -204,6 +208,7 @@ def _upstream(opened: OpenedGate) -> tuple[Upstream, ProxyOptions] | None:
         if not proxy.health_path:
             health.note(failed=is_failure(status), now_s=time.monotonic())
 
+    traced = opened.traced
     options = ProxyOptions(
         backend=proxy.backend.rstrip("/"),
         keep_host=proxy.keep_host,
@@ -212,8 +217,8 @@ def _upstream(opened: OpenedGate) -> tuple[Upstream, ProxyOptions] | None:
         response_timeout_s=proxy.response_timeout_s,
         idle_timeout_s=proxy.idle_timeout_s,
         connections=proxy.connections,
-        on_backend_fault=failed,
-        on_backend_answer=answered,
+        on_backend_fault=failed if traced is None else traced.faults(failed),
+        on_backend_answer=answered if traced is None else traced.answers(answered),
     )
     return AiohttpUpstream(options), options
 

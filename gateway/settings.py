@@ -181,6 +181,31 @@ class PushSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     connections_per_client: Annotated[int, Meta(ge=0)] = 0
 
 
+class AdminSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The operators' interface on the admin port.
+
+    Attributes:
+        operators: Path of the file with the operators; `gateway operator add` writes it.
+        hosts: Names in `Host` by which it may be reached, beside loopback and `admin_host`.
+    """
+
+    operators: FilePath = "operators.json"
+    hosts: tuple[str, ...] = ()
+
+
+class TracingSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """OpenTelemetry traces; they need the packages of the extra `otel`.
+
+    Attributes:
+        sample_ratio: The part of the requests that is traced; 0 for no traces at all.
+        endpoint: `http://host:port` of a collector that takes OTLP over HTTP; empty for what the
+            variables `OTEL_EXPORTER_OTLP_*` say, or else `http://localhost:4318`.
+    """
+
+    sample_ratio: Annotated[float, Meta(ge=0, le=1)] = 0.0
+    endpoint: str = ""
+
+
 class EventSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Which hosts and paths belong to an event; what changes on the night is in the ledger."""
 
@@ -200,6 +225,8 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     joins: JoinSettings = field(default_factory=JoinSettings)
     push: PushSettings = field(default_factory=PushSettings)
     page: PageSettings = field(default_factory=PageSettings)
+    tracing: TracingSettings = field(default_factory=TracingSettings)
+    admin: AdminSettings = field(default_factory=AdminSettings)
     events: dict[str, EventSettings] = field(default_factory=dict[str, EventSettings])
     log_level: str = "info"
 
@@ -217,6 +244,11 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         """Return how many streams one client address may have in one process."""
         return self.push.connections_per_client or max(1, self.server.connections_per_client // 2)
 
+    def admin_hosts(self) -> frozenset[str]:
+        """Return the names by which the operators' interface may be reached, beside loopback's."""
+        named = (parse_host(host) for host in self.admin.hosts)
+        return frozenset({self.server.admin_host.lower(), *named})
+
     def trusted_networks(self) -> tuple[Network, ...]:
         return tuple(ip_network(text) for text in self.server.trusted_proxies)
 
@@ -232,6 +264,8 @@ SECTIONS: dict[str, type[Struct]] = {
     "joins": JoinSettings,
     "push": PushSettings,
     "page": PageSettings,
+    "tracing": TracingSettings,
+    "admin": AdminSettings,
 }
 
 
@@ -407,6 +441,19 @@ def _check(settings: Settings) -> list[str]:
             parse_host(host)
         except ValueError as exc:
             mistakes.append(f"[proxy] open_hosts: {exc}")
+    return mistakes + _check_admin(settings.admin)
+
+
+def _check_admin(admin: AdminSettings) -> list[str]:
+    mistakes: list[str] = []
+    for host in admin.hosts:
+        if host == "*":
+            mistakes.append("[admin] hosts: name each host; '*' would let in every rebound name")
+            continue
+        try:
+            parse_host(host)
+        except ValueError as exc:
+            mistakes.append(f"[admin] hosts: {exc}")
     return mistakes
 
 
@@ -451,9 +498,26 @@ def _check_urls(settings: Settings) -> list[str]:
             mistakes.append("[proxy] backend: must be http://host:port or https://host:port")
         elif parts.path not in {"", "/"} or parts.query or parts.fragment or parts.username:
             mistakes.append("[proxy] backend: names a host and a port only, no path")
+    mistakes += _check_tracing(settings.tracing)
     if settings.proxy.health_path and _HEALTH_PATH.fullmatch(settings.proxy.health_path) is None:
         mistakes.append("[proxy] health_path: must be a path of the backend, like /healthz")
     return mistakes
+
+
+def _check_tracing(tracing: TracingSettings) -> list[str]:
+    if not tracing.endpoint:
+        return []
+    if not tracing.sample_ratio:
+        return ["[tracing] endpoint: without a sample_ratio, 0.01 say, nothing is traced"]
+    parts = _split_url(tracing.endpoint)
+    if parts is None or parts.scheme not in {"http", "https"} or not parts.hostname:
+        return ["[tracing] endpoint: must be http://host:port or https://host:port"]
+    if parts.username or parts.query or parts.fragment:
+        return [
+            "[tracing] endpoint: names a host, a port and at most a path; what authorizes us goes "
+            "into OTEL_EXPORTER_OTLP_HEADERS"
+        ]
+    return []
 
 
 def _split_url(text: str) -> SplitResult | None:
@@ -546,6 +610,9 @@ def _anchor(settings: Settings, folder: Path) -> Settings:
             settings.ledger,
             data_dir=anchored(settings.ledger.data_dir),
             floor_dir=settings.ledger.floor_dir and anchored(settings.ledger.floor_dir),
+        ),
+        admin=msgspec.structs.replace(
+            settings.admin, operators=str(folder / settings.admin.operators)
         ),
         page=PageSettings(brand=settings.page.brand and str(folder / settings.page.brand)),
     )

@@ -10,10 +10,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from starlette.types import ASGIApp
 
+from gateway.admin.console import console_routes
+from gateway.admin.interface import AdminInterface
 from gateway.api.app import Probes, admin_app, public_app
 from gateway.api.queue_calls import QueueCalls
 from gateway.calls import Call, client_address
@@ -41,6 +43,7 @@ from gateway.ledger.redis import RedisLedger
 from gateway.ledger.sampler import Sampler
 from gateway.ledger.watcher import LedgerWatcher
 from gateway.metrics import CONTENT_TYPE, GatewayMetrics
+from gateway.operators.file import OperatorFile
 from gateway.page.pages import read_look, waiting_pages
 from gateway.pointer import PointerDocuments
 from gateway.ports import JoinGuard, Vouched, VoucherReader
@@ -49,6 +52,7 @@ from gateway.push.limits import StreamLimits
 from gateway.push.sse import EventStreams
 from gateway.push.urgency import Pace
 from gateway.push.websocket import PointerSockets
+from gateway.request_ids import RequestIds
 from gateway.settings import OWN_PATHS, Settings, load_settings
 from gateway.snapshots import SnapshotBoard
 from gateway.timing import TimedGate, TimedRoom
@@ -57,6 +61,9 @@ from gateway.tokens.jwks import JwksFile, jwks_document
 from gateway.tokens.keyring import KeyRing, KeyState
 from gateway.tokens.keys import PublicKeys
 from gateway.tokens.vouchers import MIN_SECRET_BYTES, VoucherVerifier, hashed_subject
+
+if TYPE_CHECKING:
+    from gateway.tracing.assembled import Traced
 
 logger = logging.getLogger(__name__)
 
@@ -133,6 +140,7 @@ class OpenedGate:
     _key_files: Sequence[_Reloading]
     _embedded: EmbeddedServer | None
     _floor_file: FloorFile | None
+    traced: "Traced | None" = None
     unsafe: list[str] = field(default_factory=list[str])
     _tasks: list["asyncio.Task[None]"] = field(default_factory=list["asyncio.Task[None]"])
     _starting: "asyncio.Task[None] | None" = None
@@ -170,6 +178,8 @@ class OpenedGate:
             await asyncio.to_thread(self._floor_file.close)
         if self._embedded is not None:
             await asyncio.to_thread(self._embedded.stop)
+        if self.traced is not None:
+            await self.traced.aclose()
 
     async def _look_at_server(self) -> None:
         """Note what is unsafe about the ledger's server; a server that is away is looked at later."""
@@ -236,7 +246,8 @@ def open_gate(
     floor_file = (
         FloorFile(Path(settings.ledger.floor_dir), floors) if settings.ledger.floor_dir else None
     )
-    ledger = RedisLedger(
+    traced = _traced(settings)
+    ledger = (RedisLedger if traced is None else traced.ledger)(
         ledger_url(settings),
         timeout_s=settings.ledger.timeout_s,
         on_time=clock.observe,
@@ -253,7 +264,7 @@ def open_gate(
     metrics.watch_board(board)
     if keys.ring is not None:
         metrics.watch_keys(partial(_keys_seen, keys.ring))
-    room = TimedRoom(
+    room = (TimedRoom if traced is None else traced.room)(
         ledger=ledger,
         snapshots=board,
         clock=clock,
@@ -269,7 +280,8 @@ def open_gate(
     )
     room.on_join = metrics.join_took
     routes = settings.routes()
-    gate = TimedGate(room, routes, metrics.check_took)
+    on_check = metrics.check_took
+    gate = TimedGate(room, routes, on_check if traced is None else traced.checks(on_check))
     peers = Peers(settings.trusted_networks(), settings.server.scheme)
     look = read_look(Path(settings.page.brand) if settings.page.brand else None)
     pointers = PointerDocuments()
@@ -283,6 +295,11 @@ def open_gate(
 
     events = EventStreams(room.snapshot, visitor_of, hubs)
     sockets = PointerSockets(room.snapshot, visitor_of, hubs)
+
+    operators = OperatorFile(Path(settings.admin.operators))
+    if operators.trouble is not None:
+        # Visitors are served all the same; the operators' interface lets nobody in.
+        logger.error("the operators cannot be read", extra={"trouble": operators.trouble})
 
     unsafe: list[str] = []
 
@@ -315,7 +332,23 @@ def open_gate(
             ForwardAuth(gate, settings.forward_auth_networks(), clock.now_s),
             probes,
         ),
-        admin=admin_app(probes, metrics.exposition, CONTENT_TYPE),
+        admin=admin_app(
+            probes,
+            metrics.exposition,
+            CONTENT_TYPE,
+            RequestIds(
+                AdminInterface(
+                    ledger,
+                    operators,
+                    clock,
+                    peers,
+                    hosts=settings.admin_hosts(),
+                    body_limit=settings.server.body_bytes,
+                    pages=console_routes(),
+                ),
+                peers,
+            ),
+        ),
         own_paths=frozenset(
             path.encode() for path in OWN_PATHS - set(settings.server.pass_through)
         ),
@@ -327,13 +360,31 @@ def open_gate(
         _pacer=pacer,
         _sampler=sampler,
         health=health,
-        _key_files=keys.files,
+        _key_files=[*keys.files, operators],
         _embedded=EmbeddedServer(Path(settings.ledger.data_dir))
         if own_embedded and not settings.ledger.url
         else None,
         _floor_file=floor_file,
+        traced=traced,
         unsafe=unsafe,
     )
+
+
+def _traced(settings: Settings) -> "Traced | None":
+    tracing = settings.tracing
+    if not tracing.sample_ratio:
+        return None
+    try:
+        # Imported here: who traces nothing needs none of its packages.
+        from gateway.tracing.assembled import Traced
+    except ModuleNotFoundError as exc:
+        raise SettingsInvalid(
+            [
+                f"[tracing]: the package {exc.name} is not installed; install "
+                "'admission-gateway[otel]', or set sample_ratio to 0"
+            ]
+        ) from exc
+    return Traced(tracing.endpoint, tracing.sample_ratio)
 
 
 def _backend_health(settings: Settings) -> BackendHealth:

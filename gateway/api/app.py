@@ -20,6 +20,7 @@ OPENAPI_PATH = "/openapi.json"
 HEALTH_PATH = "/healthz"
 READY_PATH = "/readyz"
 AUTH_PATH = "/auth"
+ADMIN_PATH = "/admin"
 
 # A new key is `next` before it signs, for longer than this; so no verifier ever meets an unknown one.
 JWKS_CACHE = "public, max-age=300"
@@ -68,19 +69,31 @@ def public_app(queue_calls: ASGIApp, forward_auth: ASGIApp, probes: Probes) -> A
     return app
 
 
-def admin_app(probes: Probes, metrics: Callable[[], bytes], metrics_type: str) -> Starlette:
-    """Return the app of the admin port: metrics and probes."""
+def admin_app(
+    probes: Probes, metrics: Callable[[], bytes], metrics_type: str, operators: ASGIApp
+) -> ASGIApp:
+    """Return the app of the admin port: metrics, probes, and what operators do below `/admin`."""
 
     async def show_metrics(_: Request) -> Response:
         return Response(metrics(), headers={"content-type": metrics_type})
 
-    return _router(
+    router = _router(
         [
             Route("/metrics", show_metrics),
             Route(HEALTH_PATH, _health),
             Route(READY_PATH, _ready(probes)),
         ]
     )
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await router(scope, receive, send)
+        elif scope["path"] == ADMIN_PATH or scope["path"].startswith(ADMIN_PATH + "/"):
+            await operators(scope, receive, send)
+        else:
+            await router(scope, receive, send)
+
+    return app
 
 
 def _router(routes: list[Route]) -> Starlette:

@@ -228,7 +228,7 @@ class QueueCalls:
         passed = await self._room.claim(call.event, visitor)
         if isinstance(passed, Refused):
             return page.refused(passed)
-        cookie = pass_cookie(passed, secure=call.secure)
+        cookie = pass_cookie(passed, call.route, secure=call.secure)
         if call.wants_html:
             # The room knows the way from here, also to another host of the event.
             return redirect(page.path(), [cookie])
@@ -241,9 +241,8 @@ class QueueCalls:
         extended = await self._room.extend(call.event, visitor)
         match extended:
             case Passed():
-                return json_answer(
-                    200, passed_document(extended), [pass_cookie(extended, secure=call.secure)]
-                )
+                cookie = pass_cookie(extended, call.route, secure=call.secure)
+                return json_answer(200, passed_document(extended), [cookie])
             case NoMoreExtensions():
                 return problem(403, "This session cannot be extended any more. It runs to its end.")
             case Refused():

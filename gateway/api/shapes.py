@@ -21,6 +21,7 @@ def standing_document(event: str, standing: Standing) -> dict[str, Any]:
     }
     if standing.session_ends_at is not None:
         document["session_ends_at"] = standing.session_ends_at
+        document["session_seconds_left"] = standing.session_seconds_left
     return document
 
 
@@ -39,6 +40,8 @@ def passed_document(passed: Passed) -> dict[str, Any]:
         "position": passed.claims.position,
         "generation": passed.claims.generation,
         "session_ends_at": passed.claims.expires_at,
+        # It was signed just now.
+        "session_seconds_left": passed.claims.expires_at - passed.claims.issued_at,
     }
     if passed.extensions_left is not None:
         document["extensions_left"] = passed.extensions_left

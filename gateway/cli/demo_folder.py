@@ -13,6 +13,7 @@ from gateway.domain.events import EventPolicy
 from gateway.domain.positions import EventId
 
 EVENT = EventId("demo")
+OPERATOR = "demo"
 POLICY = EventPolicy(max_sessions=50, window_s=15 * 60, session_s=10 * 60)
 
 _CONFIG = """\
@@ -89,6 +90,18 @@ def write_config(folder: Path) -> Path:
         draft.write_text(_CONFIG, "utf-8")
         draft.replace(path)
     return path
+
+
+def operator_key(file: Path) -> str:
+    """Make the demo's operator a new key, and return it: of the one before, only the hash is known.
+
+    Raises:
+        OperatorFileError: The file cannot be used.
+    """
+    from gateway.operators.file import add
+    from gateway.operators.keys import Role
+
+    return add(file, OPERATOR, Role.ADMIN, now_s=time.time(), replace=True)[1]
 
 
 def ensure_key(key_dir: Path) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from gateway.domain.positions import MAX_POSITION, EventId, parse_event_id
+from gateway.domain.positions import MAX_POSITION, EventId, Position, parse_event_id
 from gateway.errors import BadInput
 from gateway.operating.durations import describe_duration, parse_duration
 
@@ -41,6 +41,17 @@ class Amount(click.ParamType[int]):
         raise click.UsageError(f"{value!r} is not a whole number from 1 to {MAX_POSITION}.", ctx)
 
 
+class PositionNumber(click.ParamType[Position]):
+    name = "position"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Position:
+        if isinstance(value, str) and _WHOLE.fullmatch(value) and 1 <= int(value) <= MAX_POSITION:
+            return Position(int(value))
+        self.fail(f"{value!r} is not a position: a whole number from 1.", param, ctx)
+
+
 class Length(click.ParamType[int]):
     """A length of time in whole seconds."""
 
@@ -64,5 +75,6 @@ class Length(click.ParamType[int]):
 
 
 EVENT = EventName()
+POSITION = PositionNumber()
 AMOUNT = Amount()
 PORT = click.IntRange(0, 65_535)

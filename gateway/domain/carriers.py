@@ -24,6 +24,12 @@ _BEARER = re.compile(rb"bearer[ ]+([A-Za-z0-9_.=-]+)", re.IGNORECASE)
 _HEADER_SEGMENT_BYTES = 512
 _OUR_COOKIE = re.compile(rb"(?:__Host-)?(?:queue|pass)-([a-z0-9][a-z0-9-]{0,62})")
 
+OPERATOR_COOKIE = "operator-session"
+"""Of an operator in a browser. Cookies do not mind the port: where the admin interface and the booking site
+are one host, browsers send it here too, and no backend may ever see it.
+"""
+_OPERATOR_COOKIES = frozenset({OPERATOR_COOKIE.encode(), b"__Host-" + OPERATOR_COOKIE.encode()})
+
 
 @dataclass(frozen=True, slots=True)
 class Carried:
@@ -130,7 +136,7 @@ def parse_cookies(value: bytes) -> Iterable[tuple[bytes, bytes]]:
 
 
 def without_our_cookies(value: bytes, events: tuple[EventId, ...]) -> bytes:
-    """Return a Cookie field without our cookies of `events`; the rest is kept to the byte."""
+    """Return a Cookie field without the operators' cookies and ours of `events`; the rest is kept."""
     return _known_rest(value, events) if len(value) <= _LONGEST_KNOWN else _rest(value, events)
 
 
@@ -138,8 +144,9 @@ def _rest(value: bytes, events: tuple[EventId, ...]) -> bytes:
     ours = {event.encode() for event in events}
 
     def is_ours(part: bytes) -> bool:
-        match = _OUR_COOKIE.fullmatch(part.strip(b" \t").partition(b"=")[0])
-        return match is not None and match[1] in ours
+        name = part.strip(b" \t").partition(b"=")[0]
+        match = _OUR_COOKIE.fullmatch(name)
+        return name in _OPERATOR_COOKIES or (match is not None and match[1] in ours)
 
     parts = value.split(b";")
     kept = [part for part in parts if not is_ours(part)]

@@ -198,7 +198,7 @@ class ForwardAuth:
             status="admitted",
         ).headers()
         if verdict.fresh is not None:
-            cookie = pass_cookie(verdict.fresh, secure=view.secure)
+            cookie = pass_cookie(verdict.fresh, verdict.route, secure=view.secure)
             return Answer(200, (NO_STORE, cookie, *headers))
         life_s = min(REVOCATION_BOUND_S, int(held.expires_at - self._now_s()))
         if life_s <= 0:

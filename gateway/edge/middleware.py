@@ -245,7 +245,7 @@ class _Listening:
         if said and held is not None:
             fresh = await _obey(self._gate, held, said[-1].strip()) or fresh
         if fresh is not None:
-            headers = _with_pass(headers, fresh, self._secure)
+            headers = _with_pass(headers, fresh, self._verdict.route, self._secure)
         return {**message, "headers": headers}
 
 
@@ -262,10 +262,12 @@ async def _obey(gate: Gate, held: PassClaims, said: bytes) -> Passed | None:
     return await gate.room.extend_for_backend(held, int(match[1]))
 
 
-def _with_pass(headers: list[RawHeader], fresh: Passed, secure: bool) -> list[RawHeader]:
+def _with_pass(
+    headers: list[RawHeader], fresh: Passed, route: EventRoute, secure: bool
+) -> list[RawHeader]:
     """Add the cookie. An answer that sets a pass must not be kept by any cache."""
     kept = [header for header in headers if header[0].lower() != b"cache-control"]
-    return [*kept, NO_STORE, pass_cookie(fresh, secure=secure)]
+    return [*kept, NO_STORE, pass_cookie(fresh, route, secure=secure)]
 
 
 def _for_backend(

@@ -184,7 +184,9 @@ class Floors:
             is_last_word: Whether this process deals nothing any more: then it is exact, and whoever
                 takes it over need not guess at what came after it.
         """
-        ended_well = self._ended_well | ({self.gateway} if is_last_word else set())
+        ended_well = set(self._ended_well)
+        if is_last_word:
+            ended_well.add(self.gateway)
         return {
             "stands_for": sorted(self._stands_for),
             "ended_well": sorted(ended_well),

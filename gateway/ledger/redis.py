@@ -52,6 +52,8 @@ from gateway.ports import (
     Recovery,
     Released,
     Scheduled,
+    SessionSeen,
+    SessionState,
     StateChange,
 )
 
@@ -365,7 +367,7 @@ class RedisLedger:
         only_ask: bool = False,
     ) -> Claimed:
         bitmap, bit, chunk = keyspace.claimed_bit(event, generation, position)
-        outcome, ends_at, fresh = await self._runner.run_event(
+        outcome, ends_at, fresh, left = await self._runner.run_event(
             "claim",
             event,
             [bitmap],
@@ -379,7 +381,7 @@ class RedisLedger:
                 chunk,
             ],
         )
-        return Claimed(ClaimOutcome(outcome), int(ends_at), fresh == "1")
+        return Claimed(ClaimOutcome(outcome), int(ends_at), fresh == "1", int(left))
 
     async def extend(
         self,
@@ -389,12 +391,16 @@ class RedisLedger:
         *,
         by_s: int | None,
         by_visitor: bool,
+        author: Author | None = None,
     ) -> Extended:
-        outcome, ends_at, left = await self._runner.run_event(
+        # Only an operator's word is a promise; the others get a pass to the end that is answered.
+        run = self._runner.run_event if author is None else self._runner.act
+        outcome, ends_at, left, longer, head = await run(
             "extend",
             event,
             [],
             [
+                *_words(author),
                 str(generation),
                 str(position),
                 "" if by_s is None else str(by_s * 1000),
@@ -403,15 +409,31 @@ class RedisLedger:
             # A visitor's extensions are counted: one whose answer was lost is not sent again.
             may_repeat=not by_visitor,
         )
-        return Extended(ExtendOutcome(outcome), int(ends_at), int(left))
+        _note_act("extend-session", event, author, head)
+        return Extended(ExtendOutcome(outcome), int(ends_at), int(left), longer == "1")
 
     async def leave(
-        self, event: EventId, generation: Generation, position: Position, pass_ends_at: int
+        self,
+        event: EventId,
+        generation: Generation,
+        position: Position,
+        pass_ends_at: int,
+        *,
+        author: Author | None = None,
     ) -> bool:
-        ended = await self._runner.act(
-            "leave", event, [], [str(generation), str(position), str(pass_ends_at)]
+        words = [*_words(author), str(generation), str(position), str(pass_ends_at)]
+        ended, head = await self._runner.act("leave", event, [], words)
+        _note_act("end-session", event, author, head)
+        return str(ended) == "1"
+
+    async def session(
+        self, event: EventId, generation: Generation, position: Position
+    ) -> SessionSeen:
+        bitmap, bit, chunk = keyspace.claimed_bit(event, generation, position)
+        state, *numbers = await self._runner.run_event(
+            "session", event, [bitmap], [str(generation), str(position), str(bit), chunk]
         )
-        return bool(ended)
+        return SessionSeen(SessionState(state), *map(int, numbers))
 
     async def change_state(
         self,
@@ -690,14 +712,14 @@ def _beginning(*, opened: bool, draws: bool) -> list[str]:
     return ["open" if opened else "scheduled", seed.hex(), commitment_to(seed) if seed else ""]
 
 
-def _words(author: Author) -> list[str]:
-    """What author.lua takes."""
-    return [author.name, author.reason]
+def _words(author: Author | None) -> list[str]:
+    """What author.lua takes; no name where it is no operator who asks."""
+    return ["", ""] if author is None else [author.name, author.reason]
 
 
-def _note_act(act: str, event: EventId, author: Author, head: str) -> None:
+def _note_act(act: str, event: EventId, author: Author | None, head: str) -> None:
     """Say in the process log what was done, with the head of the operator log."""
-    if (at := records.parse_log_head(head)) is not None:
+    if author is not None and (at := records.parse_log_head(head)) is not None:
         logger.info(
             "operator act",
             extra={

@@ -91,6 +91,33 @@ def _spans(samples: Sequence[Sample]) -> list[Span]:
     return spans
 
 
+def course_document(course: Course) -> dict[str, Any]:
+    """Return what a report plots."""
+    return {
+        "step_s": course.step_s,
+        "ticks": [
+            {
+                "at": tick.at_s,
+                "issued": tick.sample.issued,
+                "served_up_to": tick.sample.served_up_to,
+                "waiting": tick.sample.waiting,
+                "active_sessions": tick.sample.active_sessions,
+                "arrivals_per_min": _rounded(tick.arrivals_per_min),
+                "let_in_per_min": _rounded(tick.let_in_per_min),
+            }
+            for tick in course.ticks
+        ],
+        "spans": [
+            {"from": span.from_s, "to": span.to_s, "state": span.state.value}
+            for span in course.spans
+        ],
+    }
+
+
+def _rounded(rate: float | None) -> float | None:
+    return None if rate is None else round(rate, 1)
+
+
 def summary_document(event: str, samples: Sequence[Sample], course: Course) -> dict[str, Any]:
     """Return what a report says above its plots; `--json` prints it."""
     last = samples[-1]

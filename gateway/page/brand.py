@@ -16,8 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
+from gateway.hashed_files import HashedFile
 from gateway.page.languages import TAGS, Text, built_in_texts, fault_of
-from gateway.page.statics import StaticFile, static_file
+from gateway.page.statics import static_file
 
 STYLE = "brand.css"
 IMAGES = frozenset({"png", "svg", "webp", "jpg", "ico"})
@@ -43,7 +44,7 @@ class Brand:
 
     templates: Mapping[str, str] = field(default_factory=dict[str, str])
     style: bytes = b""
-    images: Mapping[str, StaticFile] = field(default_factory=dict[str, StaticFile])
+    images: Mapping[str, HashedFile] = field(default_factory=dict[str, HashedFile])
     texts: Mapping[str, Mapping[str, Text]] = field(default_factory=dict[str, Mapping[str, Text]])
     troubles: tuple[str, ...] = ()
 
@@ -56,7 +57,7 @@ def read_brand(folder: Path | None) -> Brand:
         return Brand(troubles=(f"{folder}: there is no such folder",))
     troubles: list[str] = []
     templates: dict[str, str] = {}
-    images: dict[str, StaticFile] = {}
+    images: dict[str, HashedFile] = {}
     style = b""
     for path in _listed(folder, troubles):
         ending = path.suffix.removeprefix(".")
@@ -109,7 +110,7 @@ def _add_template(templates: dict[str, str], name: str, body: bytes, troubles: l
         troubles.append(f"{name}: is not UTF-8")
 
 
-def _with_images(style: bytes, images: Mapping[str, StaticFile], troubles: list[str]) -> bytes:
+def _with_images(style: bytes, images: Mapping[str, HashedFile], troubles: list[str]) -> bytes:
     def address(found: re.Match[bytes]) -> bytes:
         name = found["name"].decode()
         image = images.get(name)
@@ -117,7 +118,7 @@ def _with_images(style: bytes, images: Mapping[str, StaticFile], troubles: list[
             troubles.append(f"{STYLE}: there is no image {name}")
             return found[0]
         # The style is at `room/` itself.
-        return f'url("{image.path.removeprefix("room/")}")'.encode()
+        return f'url("{image.name}")'.encode()
 
     return _URL.sub(address, style)
 

@@ -18,14 +18,14 @@ from babel.dates import format_time
 from babel.numbers import format_decimal
 
 from gateway.domain.waiting import Wait
-from gateway.page.preferences import preferred_language
+from gateway.preferences import preferred_language
 
 Text: TypeAlias = str | Mapping[str, str]
 
 TAGS: tuple[str, ...] = ("en", "es", "fr", "de", "pt", "ja", "ar")
 """In the order in which the page offers them; the first is for whoever asks for none of them."""
 
-_SERVER_ONLY = ("language.", "noscript.", "languages.", "plain.")
+_NOT_OF_THE_PAGES_SCRIPT = ("language.", "noscript.", "languages.", "plain.", "session.")
 _MINUTE_S = 60
 _HOUR_S = 3600
 
@@ -115,7 +115,11 @@ class Language:
 
         `<` is written as an escape, so that no text can end the element (HTML, section 4.12.1.3).
         """
-        needed = {key: text for key, text in self.texts.items() if not key.startswith(_SERVER_ONLY)}
+        needed = {
+            key: text
+            for key, text in self.texts.items()
+            if not key.startswith(_NOT_OF_THE_PAGES_SCRIPT)
+        }
         return json.dumps(needed, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
 
 

@@ -1,7 +1,7 @@
 """The ways out of the waiting page: to where the visitor was going, on any host of the event."""
 
 from gateway.answers import Answer, redirect
-from gateway.calls import Call, absolute, room_path, token_cookie
+from gateway.calls import Call, absolute, pass_cookie, room_path
 from gateway.domain.admission import Refused
 from gateway.domain.return_to import ReturnTo
 from gateway.errors import LedgerUnavailable
@@ -63,11 +63,6 @@ class Onward:
         passed = await self._room.redeem_handover(call.event, call.query("code"))
         if isinstance(passed, Refused):
             return redirect(room_path(call.event, wanted))
-        cookie = token_cookie(
-            call.event,
-            is_pass=True,
-            secure=call.secure,
-            token=passed.token,
-            life_s=self._room.seconds_left(passed.claims),
-        )
+        life_s = self._room.seconds_left(passed.claims)
+        cookie = pass_cookie(passed, call.route, secure=call.secure, life_s=life_s)
         return redirect(wanted.target, [cookie])

@@ -8,14 +8,16 @@ from typing import TypeAlias
 
 from gateway.answers import Answer
 from gateway.calls import PLAIN_ROOM, ROOM, Call
+from gateway.hashed_files import HashedFile
 from gateway.page.brand import read_brand
 from gateway.page.languages import Languages, load_languages
 from gateway.page.onward import Onward
 from gateway.page.plain import PlainPage
 from gateway.page.plain_values import sample_values
 from gateway.page.rendering import Renderer
+from gateway.page.session_script import SESSION_SCRIPT, SessionScript
 from gateway.page.shell import Shell
-from gateway.page.statics import StaticFile, built_in, scripts, static_file
+from gateway.page.statics import built_in, scripts, static_file
 from gateway.queue import Room
 
 logger = logging.getLogger(__name__)
@@ -29,7 +31,7 @@ class Look:
 
     languages: Languages
     renderer: Renderer
-    files: tuple[StaticFile, ...]
+    files: tuple[HashedFile, ...]
 
 
 def read_look(brand_folder: Path | None) -> Look:
@@ -61,5 +63,6 @@ def waiting_pages(room: Room, look: Look, now_s: Callable[[], float]) -> Mapping
         PLAIN_ROOM: plain.show,
         "onward": onward.go,
         "enter": onward.enter,
+        SESSION_SCRIPT: SessionScript(look.languages).answer,
         **{file.path: file.answer for file in look.files},
     }

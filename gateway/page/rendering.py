@@ -22,9 +22,10 @@ from jinja2 import (
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from markupsafe import Markup
 
+from gateway.hashed_files import HashedFile, Scripts
 from gateway.page.brand import Brand
 from gateway.page.languages import Language, Languages
-from gateway.page.statics import ENTRY, Scripts, StaticFile
+from gateway.page.statics import ENTRY
 
 logger = logging.getLogger(__name__)
 
@@ -107,7 +108,7 @@ class Renderer:
         self,
         brand: Brand,
         languages: Languages,
-        style: StaticFile,
+        style: HashedFile,
         scripts: Scripts,
     ) -> None:
         self._brand = brand

@@ -3,18 +3,16 @@
 Nothing of a visitor is in its bytes, neither a place nor where they are going: a CDN may answer for us.
 """
 
-import hashlib
 from collections import OrderedDict
-from dataclasses import dataclass
 
-from gateway.answers import Answer, RawHeader, etag_matches, redirect
+from gateway.answers import Answer, RawHeader, redirect
 from gateway.calls import Call, home_authority, room_path
 from gateway.domain.return_to import ReturnTo
-from gateway.page.headers import HTML, security_headers, unchanged, wants_gzip
+from gateway.page.headers import HTML, security_headers
 from gateway.page.languages import Language, Languages
 from gateway.page.rendering import Renderer, links_of
-from gateway.page.statics import compressed
 from gateway.queue import Room
+from gateway.representations import Prepared, prepare_tagged
 
 HOME_PAGE = ReturnTo("/")
 
@@ -29,20 +27,12 @@ _SHARED: tuple[RawHeader, ...] = (
 _MOST_KEPT = 512
 
 
-@dataclass(frozen=True, slots=True)
-class _Document:
-    """The page in one language, in both forms in which it goes out."""
-
-    plain: Answer
-    zipped: Answer
-
-
 class Shell:
     def __init__(self, room: Room, languages: Languages, renderer: Renderer) -> None:
         self._room = room
         self._languages = languages
         self._renderer = renderer
-        self._kept: OrderedDict[tuple[str, str], _Document] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, str], Prepared] = OrderedDict()
 
     async def show(self, call: Call) -> Answer:
         """Return the page, or send to the host of the event where it lives.
@@ -55,13 +45,11 @@ class Shell:
         self._room.snapshot(call.event)
         language = self._languages.choose(call.query("lang"), call.listed(b"accept-language"))
         document = self._document(call, language)
-        answer = document.zipped if wants_gzip(call) else document.plain
         known = call.header(b"if-none-match")
-        if known is not None and etag_matches(known, dict(answer.headers)[b"etag"]):
-            answer = unchanged(answer)
+        answer = document.unless_known(call.listed(b"accept-encoding"), known)
         return answer.with_headers(security_headers(call, scripts=True))
 
-    def _document(self, call: Call, language: Language) -> _Document:
+    def _document(self, call: Call, language: Language) -> Prepared:
         key = (call.event, language.tag)
         if (kept := self._kept.get(key)) is not None:
             self._kept.move_to_end(key)
@@ -69,29 +57,11 @@ class Shell:
         base = f"/queue/{call.event}/"
         links = links_of(self._languages)
         body = self._renderer.room(language, call.event, base, links).encode()
-        document = _prepare(body, language)
+        document = prepare_tagged(body, [*_SHARED, (b"content-language", language.tag.encode())])
         self._kept[key] = document
         if len(self._kept) > _MOST_KEPT:
             self._kept.popitem(last=False)
         return document
-
-
-def _prepare(body: bytes, language: Language) -> _Document:
-    digest = hashlib.sha256(body).hexdigest()[:24]
-    shared = (*_SHARED, (b"content-language", language.tag.encode()))
-    # Two codings are two representations, so each has a tag of its own (RFC 9110, section 8.8.3.3).
-    return _Document(
-        plain=Answer(200, (*shared, (b"etag", f'"{digest}"'.encode())), body),
-        zipped=Answer(
-            200,
-            (
-                *shared,
-                (b"etag", f'"{digest}-gzip"'.encode()),
-                (b"content-encoding", b"gzip"),
-            ),
-            compressed(body),
-        ),
-    )
 
 
 def sent_home(call: Call, page: str) -> Answer | None:

@@ -183,6 +183,11 @@ class Desk:
         """Whether the gate stands open just now, by an operator's act."""
         return snapshot.stands_open(self._clock.now_s())
 
+    def finish_grace_s(self, event: EventId) -> int:
+        """Return for how long after its end a pass still admits to `finish` paths."""
+        snapshot = self._snapshots.get(event)
+        return 0 if snapshot is None else snapshot.policy.finish_grace_s
+
     def seconds_left(self, held: PassClaims) -> int:
         """Return how long a pass still lives."""
         return max(held.expires_at - int(self._clock.now_s()), 0)

@@ -41,4 +41,4 @@ class Handovers(Desk):
         visitor = self.identify(Carried(passes=(token.encode(),)), event)
         if visitor.held is None:
             return no_token(visitor.fault)
-        return Passed(token, visitor.held)
+        return Passed(token, visitor.held, finish_grace_s=self.finish_grace_s(event))

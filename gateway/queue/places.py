@@ -134,6 +134,7 @@ class Places(Desk):
                 wait=None,
                 retry_after_s=None,
                 session_ends_at=held.expires_at,
+                session_seconds_left=int(held.expires_at - self._clock.now_s()),
             )
         place = visitor.place
         if place is None:

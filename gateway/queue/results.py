@@ -51,6 +51,7 @@ class Standing:
         status: `waiting`, `your-turn` or `admitted`.
         turn: None before the draw.
         session_ends_at: Unix seconds, when admitted.
+        session_seconds_left: The same for who has no clock that can be trusted.
     """
 
     status: str
@@ -62,6 +63,7 @@ class Standing:
     wait: Wait | None
     retry_after_s: int | None
     session_ends_at: int | None = None
+    session_seconds_left: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +78,17 @@ class Joined:
 
 @dataclass(frozen=True, slots=True)
 class Passed:
-    """A pass, and the session it stands for."""
+    """A pass, and the session it stands for.
+
+    Attributes:
+        extensions_left: How often the visitor may lengthen the session; None where it was not looked up.
+        finish_grace_s: For how long after its end the pass still admits to `finish` paths.
+    """
 
     token: str
     claims: PassClaims
     extensions_left: int | None = None
+    finish_grace_s: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -175,7 +175,7 @@ class Sessions(Desk):
         self._observer.claimed(snapshot.event, claimed.outcome)
         if claimed.outcome is not ClaimOutcome.SEATED:
             return _refused_claim(claimed)
-        return self._sign_pass(
+        passed = self._sign_pass(
             snapshot.event,
             position,
             generation,
@@ -183,6 +183,7 @@ class Sessions(Desk):
             key_thumbprint,
             claimed.session_ends_at,
         )
+        return replace(passed, extensions_left=claimed.extensions_left)
 
     async def _extend(
         self, held: PassClaims, by_s: int | None, *, by_visitor: bool
@@ -235,7 +236,9 @@ class Sessions(Desk):
             expires_at=ends_at,
             key_thumbprint=key_thumbprint,
         )
-        return Passed(self._signer.sign_pass(claims), claims)
+        return Passed(
+            self._signer.sign_pass(claims), claims, finish_grace_s=self.finish_grace_s(event)
+        )
 
 
 def _refused_claim(claimed: Claimed) -> Refused:

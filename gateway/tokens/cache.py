@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from gateway.domain.claims import PassClaims, QueueClaims
 
-# Some 650 bytes an entry with its claims, so 65 MB when full; the crowd that is let in at a time is far smaller.
+# Some 650 bytes an entry with its claims, so 65 MB when full.
 DEFAULT_ENTRIES: Final = 100_000
 
 # 128 bits: finding bytes with the digest of somebody's token is as hard as guessing an AES key.

@@ -40,6 +40,17 @@ addEventListener("securitypolicyviolation", (seen) => {
 """
 
 
+def become(page: "Page", visibility: str) -> None:
+    """Let a page believe that it is `hidden` or `visible`: a headless browser shows all its tabs."""
+    page.evaluate(
+        """(visibility) => {
+          Object.defineProperty(document, "visibilityState", {value: visibility, configurable: true});
+          document.dispatchEvent(new Event("visibilitychange"));
+        }""",
+        visibility,
+    )
+
+
 class Tab:
     """One tab on an event's waiting page.
 
@@ -168,20 +179,10 @@ class Tab:
 
     def hide(self) -> None:
         """Look at another tab."""
-        self._become("hidden")
+        become(self.page, "hidden")
 
     def show(self) -> None:
-        self._become("visible")
-
-    def _become(self, visibility: str) -> None:
-        # A headless browser shows all its tabs; this is how a page learns that it is not seen.
-        self.page.evaluate(
-            """(visibility) => {
-              Object.defineProperty(document, "visibilityState", {value: visibility, configurable: true});
-              document.dispatchEvent(new Event("visibilitychange"));
-            }""",
-            visibility,
-        )
+        become(self.page, "visible")
 
 
 class Person:
@@ -211,6 +212,10 @@ class Browsers:
         self.errors: list[str] = []
 
     def person(self, stage: Stage, script: str = "", **options: Any) -> Person:
+        """Open a visitor's browser."""
+        return Person(self.open(script, **options), stage)
+
+    def open(self, script: str = "", **options: Any) -> "BrowserContext":
         """Open a browser without a history.
 
         Args:
@@ -223,7 +228,7 @@ class Browsers:
         context.on("console", self._note)
         context.on("weberror", lambda error: self.errors.append(str(error.error)))
         self._contexts.append(context)
-        return Person(context, stage)
+        return context
 
     def tab(self, stage: Stage, script: str = "", **options: Any) -> Tab:
         """Open a browser with one tab."""

@@ -5,16 +5,9 @@ from typing import Any
 import pytest
 
 from gateway.ports import StateChange
+from tests.browser.axe import faults_of
 from tests.browser.browsers import Browsers, Tab
 from tests.support.staging import OpenStage, Stage
-
-RULES = {
-    "runOnly": {
-        "type": "tag",
-        "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"],
-    },
-    "resultTypes": ["violations"],
-}
 
 LOOKS: list[dict[str, Any]] = [
     {"color_scheme": "light", "viewport": {"width": 1280, "height": 800}},
@@ -22,11 +15,8 @@ LOOKS: list[dict[str, Any]] = [
 ]
 
 
-def _faults(tab: Tab) -> list[str]:
-    """Return what axe-core finds: the rule, and where it is broken."""
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
-    found = axe.run(tab.page, options=RULES).response["violations"]
-    return [f"{rule['id']} at {[node['target'] for node in rule['nodes']]}" for rule in found]
+def faults(tab: Tab) -> list[str]:
+    return faults_of(tab.page)
 
 
 @pytest.mark.parametrize("look", LOOKS, ids=["light", "dark-small-rtl"])
@@ -37,23 +27,23 @@ def test_on_the_way_in_nothing_keeps_anybody_out(
     tab = browsers.tab(stage, **look)
     tab.page.route("**/join", lambda route: None)
     tab.look().shows("not_in")
-    assert _faults(tab) == []
+    assert faults(tab) == []
     tab.press("join").shows("joining")
-    assert _faults(tab) == []
+    assert faults(tab) == []
     tab.page.unroute("**/join")
     tab.wait_in()
-    assert _faults(tab) == []
+    assert faults(tab) == []
     tab.press("leave")
-    assert _faults(tab) == []
+    assert faults(tab) == []
     tab.press("leave-no")
     stage.change(StateChange.PAUSE, message="Back at nine.")
     tab.shows("paused")
-    assert _faults(tab) == []
+    assert faults(tab) == []
     stage.change(StateChange.RESUME)
     tab.hide()
     stage.release(2)
     tab.shows("turn")
-    assert _faults(tab) == []
+    assert faults(tab) == []
 
 
 @pytest.mark.parametrize("look", LOOKS, ids=["light", "dark-small-rtl"])
@@ -64,16 +54,16 @@ def test_at_the_end_nothing_keeps_anybody_out(
     person = browsers.person(stage, **look)
     tab = person.tab().wait_in()
     plain = person.tab().look("/", path="room/plain")
-    assert _faults(plain) == []
+    assert faults(plain) == []
     stage.release()
     stage.elapse(61)
     tab.shows("turn").press("enter").shows("ended")
-    assert _faults(tab) == []
+    assert faults(tab) == []
     stage.change(StateChange.CLOSE, message="Sold out.")
     tab.press("again").shows("closed")
-    assert _faults(tab) == []
+    assert faults(tab) == []
     plain.look("/", path="room/plain")
-    assert _faults(plain) == []
+    assert faults(plain) == []
 
 
 def test_blocked_cookies_are_told_to_everybody(stage: Stage, browsers: Browsers) -> None:
@@ -81,7 +71,7 @@ def test_blocked_cookies_are_told_to_everybody(stage: Stage, browsers: Browsers)
         "Object.defineProperty(Document.prototype, 'cookie', {get() { return ''; }, set() {}});"
     )
     tab = browsers.tab(stage, script).look("/").shows("cookies").hears("Cookies are blocked")
-    assert _faults(tab) == []
+    assert faults(tab) == []
 
 
 def _focused(tab: Tab) -> str:

@@ -9,7 +9,7 @@ from gateway.cli.report_page import report_page
 from gateway.domain.events import EventState
 from gateway.domain.waiting import Wait
 from gateway.operating.course import course_of, summary_document
-from tests.browser.test_accessibility import RULES
+from tests.browser.axe import faults_of
 from tests.support.samples import sample
 
 if TYPE_CHECKING:
@@ -43,7 +43,6 @@ def report(tmp_path: Path) -> Path:
 def test_it_opens_from_disk_and_nothing_keeps_anybody_out(
     chromium: "Browser", report: Path, scheme: Literal["light", "dark"], width: int
 ) -> None:
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     context = chromium.new_context(
         color_scheme=scheme, viewport={"width": width, "height": 800}, offline=True
     )
@@ -59,8 +58,7 @@ def test_it_opens_from_disk_and_nothing_keeps_anybody_out(
         assert page.get_by_role("row").count() > 50
         # Wide content scrolls in a box of its own; the page never does sideways.
         assert page.evaluate("document.documentElement.scrollWidth") <= width
-        found = axe.run(page, options=RULES).response["violations"]
-        assert [(rule["id"], [node["target"] for node in rule["nodes"]]) for rule in found] == []
+        assert faults_of(page) == []
         assert asked == [report.as_uri()]
         assert said == []
     finally:

@@ -417,6 +417,7 @@ class LedgerMachine(RuleBasedStateMachine):
             StateChange.RESUME: ({"open", "paused"}, "open"),
             StateChange.CLOSE: ({"open", "paused", "bypass", "closed"}, "closed"),
             StateChange.BYPASS: ({"open", "paused", "bypass"}, "bypass"),
+            StateChange.MESSAGE: ({"open", "paused", "bypass", "closed"}, model.state),
         }
         allowed, state = leads_to[change]
         call = self.sale.change(change, releases_only=releases_only, for_s=BYPASS_S)
@@ -425,6 +426,8 @@ class LedgerMachine(RuleBasedStateMachine):
                 self.run(call)
             return
         self.run(call)
+        if change is StateChange.MESSAGE:
+            return
         if change is StateChange.BYPASS:
             if model.state != "bypass":
                 model.bypass_from = model.state

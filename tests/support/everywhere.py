@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from gateway.domain.events import EventPolicy
-from gateway.domain.operator_log import verify
+from gateway.domain.operator_log import Author, verify
 from gateway.domain.positions import EventId, Position
 from gateway.errors import LedgerUnavailable
 from gateway.ledger.redis import RedisLedger
@@ -53,7 +53,14 @@ async def does_everything(
         assert not (await sale.claim(1)).fresh
         assert (await sale.claim(3)).outcome is ClaimOutcome.NOT_YET
         assert (await sale.extend(1, by_s=60)).session_ends_at
-        assert await sale.leave(1)
+        seen = await ledger.session(sale.event, sale.generation, Position(1))
+        assert seen.extensions_used == 1
+        operator = Author("ada")
+        longer = await ledger.extend(
+            sale.event, sale.generation, Position(1), by_s=7200, by_visitor=False, author=operator
+        )
+        assert longer.longer
+        assert await ledger.leave(sale.event, sale.generation, Position(1), 0, author=operator)
 
         await sale.change(StateChange.PAUSE)
         await sale.change(StateChange.RESUME)

@@ -76,11 +76,13 @@ class Backend:
 
     Attributes:
         says: Further fields of the answer, by path.
+        pages: Another body than the usual one, by path.
     """
 
     def __init__(self) -> None:
         self.seen: list[Seen] = []
         self.says: dict[str, list[tuple[str, str]]] = {}
+        self.pages: dict[str, bytes] = {}
 
     @property
     def last(self) -> Seen:
@@ -100,9 +102,10 @@ class Backend:
             return
         while (await receive()).get("more_body", False):
             pass
-        headers = [(b"content-length", str(len(BACKEND_BODY)).encode()), *said]
+        body = self.pages.get(scope["path"], BACKEND_BODY)
+        headers = [(b"content-length", str(len(body)).encode()), *said]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": BACKEND_BODY})
+        await send({"type": "http.response.body", "body": body})
 
 
 def _seen(scope: Scope) -> Seen:

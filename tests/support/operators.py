@@ -6,7 +6,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from gateway.domain.events import EventPolicy, EventSnapshot
-from gateway.domain.positions import EventId
+from gateway.domain.operator_log import UNNAMED, Author
+from gateway.domain.positions import EventId, Position
 from gateway.ledger import keyspace
 from gateway.ledger.redis import RedisLedger
 from gateway.ports import StateChange
@@ -62,6 +63,29 @@ class Operator:
             self._ledger.change_state(
                 EventId(event), change, message=message, releases_only=releases_only, for_s=for_s
             )
+        )
+
+    def extend(self, event: str, position: int, by_s: int, author: Author = UNNAMED) -> int:
+        """Lengthen a visitor's session; return its end, Unix seconds."""
+        generation = self.read(event).generation
+        extended = self._runner.run(
+            self._ledger.extend(
+                EventId(event),
+                generation,
+                Position(position),
+                by_s=by_s,
+                by_visitor=False,
+                author=author,
+            )
+        )
+        assert extended.longer
+        return extended.session_ends_at
+
+    def end(self, event: str, position: int, author: Author = UNNAMED) -> None:
+        """End a visitor's session."""
+        generation = self.read(event).generation
+        assert self._runner.run(
+            self._ledger.leave(EventId(event), generation, Position(position), 0, author=author)
         )
 
     def elapse(self, event: str, seconds: float) -> None:

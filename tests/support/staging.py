@@ -38,6 +38,10 @@ LISTED_ORIGIN = "https://shop.example"
 OPEN_HOST = "static.example"
 
 
+# By default; the events below have `finish` paths, so a pass's cookie is kept so much longer than the pass.
+FINISH_GRACE_S = 600
+
+
 class Stage:
     """One event of a running gateway, its operator, and the visitors who come.
 

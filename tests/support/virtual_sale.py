@@ -76,6 +76,8 @@ class VirtualSale:
         issued = int(self.field("issued"))
         while count > 0:
             if issued >= int(self.field("ceiling")):
+                # The clock stands still here; on one that runs a ceiling climbs so far in some seconds.
+                self.client.hdel(self.key("state"), "climb")
                 self._runner.run(self._ledger.raise_ceiling(EVENT, 100_000))
             self._batches += 1
             reply = self._run(
@@ -106,12 +108,13 @@ class VirtualSale:
             bitmap, bit, name = keyspace.claimed_bit(EVENT, self.generation, Position(position))
             args = (str(self.generation), str(position), str(position), "0", str(bit), "0", name)
             pipeline.execute_command(*self._words("claim", [bitmap], "", args))  # type: ignore[no-untyped-call]
-        return [outcome for outcome, _, _ in pipeline.execute()]
+        return [outcome for outcome, *_ in pipeline.execute()]
 
     def leave(self, *positions: int) -> None:
         pipeline = self.client.pipeline(transaction=False)
         for position in positions:
-            args = (str(self.generation), str(position), "0")
+            # No operator asks: no name, and no reason.
+            args = ("", "", str(self.generation), str(position), "0")
             pipeline.execute_command(*self._words("leave", [], "", args))  # type: ignore[no-untyped-call]
         pipeline.execute()
 

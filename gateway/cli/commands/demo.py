@@ -34,7 +34,7 @@ Examples:
 
 \b
 With --json one line is printed once everything answers:
-  {"url", "admin_url", "event", "protected_url", "config"}
+  {"url", "admin_url", "event", "protected_url", "config", "operator_key"}
 """,
 )
 @click.option("--port", type=PORT, help="For visitors; 0 picks a free one. [default: 8080 or free]")
@@ -61,10 +61,13 @@ def demo(session: Session, port: int | None, admin_port: int | None, data_dir: P
         settings = load_settings(config)
         demo_folder.ensure_key(Path(settings.keys.dir))
         settings = _with_ports(session, settings, port, admin_port)
-        run_loop(_run(settings, _announcer(session, config, lock)))
+        key = demo_folder.operator_key(Path(settings.admin.operators))
+        run_loop(_run(settings, _announcer(session, config, lock, key)))
 
 
-def _announcer(session: Session, config: Path, lock: IO[str]) -> Callable[[str, str], None]:
+def _announcer(
+    session: Session, config: Path, lock: IO[str], operator_key: str
+) -> Callable[[str, str], None]:
     def announce(url: str, admin_url: str) -> None:
         protected_url = f"{url}/book"
         demo_folder.say_where(lock, url)
@@ -75,13 +78,19 @@ def _announcer(session: Session, config: Path, lock: IO[str]) -> Callable[[str, 
                 "event": demo_folder.EVENT,
                 "protected_url": protected_url,
                 "config": str(config),
+                "operator_key": operator_key,
             }
             # Flushed by click: whoever waits for this line reads a pipe.
             click.echo(to_json(document, one_line=True))
         else:
             click.echo(
                 _WELCOME.format(
-                    url=url, protected_url=protected_url, config=config, command=_own_command()
+                    url=url,
+                    protected_url=protected_url,
+                    config=config,
+                    command=_own_command(),
+                    admin_url=admin_url,
+                    operator_key=operator_key,
                 )
             )
 
@@ -106,6 +115,8 @@ The gateway runs in front of a sample site. Visitors wait until you let them in.
        {command} --config {config} event pause demo --message "Back in a minute"
        {command} --config {config} event resume demo
 
+All this in the browser: {admin_url}/admin/
+  with the key (a new one each time): {operator_key}
 Open without a place: {url}/about
 Settings, keys and positions: {config}
 Ctrl-C ends it; started again, everybody keeps their place.\

@@ -8,7 +8,7 @@ from gateway.cli.authorship import signed
 from gateway.cli.bridge import ask_ledger
 from gateway.cli.commands.event_apply import apply
 from gateway.cli.commands.event_lives import delete, reset
-from gateway.cli.commands.event_states import bypass, close, open_, pause, resume
+from gateway.cli.commands.event_states import bypass, close, message, open_, pause, resume
 from gateway.cli.commands.status import show_all
 from gateway.cli.exits import AlreadyThere
 from gateway.cli.output import answer, note
@@ -131,5 +131,5 @@ def set_(session: Session, /, name: EventId, author: Author, **given: Any) -> No
     answer(session, document, f"{name}: {what}.")
 
 
-for command in (apply, open_, pause, resume, close, bypass, reset, delete):
+for command in (apply, open_, pause, resume, message, close, bypass, reset, delete):
     event.add_command(command)

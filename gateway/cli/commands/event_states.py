@@ -81,6 +81,34 @@ def pause(
     change(session, name, StateChange.PAUSE, author, message=message, releases_only=releases_only)
 
 
+@click.command(
+    "message",
+    cls=Command,
+    epilog="""\b
+Examples:
+  gateway event message sale "Doors open a little later tonight. Your place is kept."
+  gateway event message sale ""           # takes it away
+""",
+)
+@click.argument("name", type=EVENT)
+@click.argument("text")
+@signed
+@pass_session
+def message(session: Session, name: EventId, text: str, author: Author) -> None:
+    """Set what the waiting page says, in any state; nothing else changes.
+
+    The next act on the state sets it anew. With --json: {"event", "message"}.
+    """
+    if len(text) > LONGEST_MESSAGE:
+        raise click.UsageError(f"TEXT may have {LONGEST_MESSAGE} characters.")
+    ask_ledger(
+        session,
+        lambda ledger: ledger.change_state(name, StateChange.MESSAGE, message=text, author=author),
+    )
+    said = "The waiting page says so." if text else "The waiting page says nothing of its own."
+    answer(session, {"event": name, "message": text}, said)
+
+
 @click.command("resume", cls=Command, epilog="\b\nExample:\n  gateway event resume sale")
 @click.argument("name", type=EVENT)
 @signed

@@ -16,7 +16,6 @@ from gateway.cli.session import Command, Session, pass_session
 from gateway.domain.operator_log import (
     Logged,
     OperatorLog,
-    Verdict,
     canonical,
     one_line,
     read_entry,
@@ -24,6 +23,7 @@ from gateway.domain.operator_log import (
 )
 from gateway.domain.positions import EventId
 from gateway.operating.durations import describe_moment
+from gateway.operating.log_documents import entry_document, log_document
 
 _LONGEST_CHANGE = 120
 
@@ -99,7 +99,7 @@ def log(
         for logged in shown:
             click.echo(_line(logged))
     else:
-        document = _document(event, held, [] if only_verify else shown, verdict)
+        document = log_document(event, held, [] if only_verify else shown, verdict)
         parts = [] if only_verify else [_entries_text(document["entries"])]
         if verdict.is_whole:
             parts.append(_verdict_text(held))
@@ -110,28 +110,10 @@ def log(
         raise LogBroken(event, verdict.faults)
 
 
-def _document(event: EventId, held: OperatorLog, shown: Any, verdict: Verdict) -> dict[str, Any]:
-    head = held.head
-    return {
-        "event": event,
-        "entries": [_entry(logged) for logged in shown],
-        "head": None if head is None else {"seq": head.seq, "hash": head.hash},
-        "whole": verdict.is_whole,
-        "faults": list(verdict.faults),
-        "notices": list(verdict.notices),
-    }
-
-
-def _entry(logged: Logged) -> dict[str, Any]:
-    if read_entry(logged.text) is None:
-        return {"unreadable": logged.text, "hash": logged.hash}
-    return {**json.loads(logged.text), "hash": logged.hash}
-
-
 def _line(logged: Logged) -> str:
     # Word for word where it is an entry: its hash is over these bytes.
     if read_entry(logged.text) is None:
-        return to_json(_entry(logged), one_line=True)
+        return to_json(entry_document(logged), one_line=True)
     return f'{{"entry":{logged.text},"hash":{json.dumps(logged.hash)}}}'
 
 

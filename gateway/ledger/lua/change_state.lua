@@ -1,4 +1,4 @@
--- Carry out an operator's act: open, pause, resume, close, bypass.
+-- Carry out an operator's act: open, pause, resume, close, bypass, message.
 --
 -- KEYS[1..10]  see prelude
 -- ARGV[1]     the act
@@ -15,6 +15,7 @@ local FROM = {
     resume = {paused = true, open = true},
     close = {scheduled = true, open = true, paused = true, bypass = true, closed = true},
     bypass = {scheduled = true, open = true, paused = true, bypass = true},
+    message = {scheduled = true, open = true, paused = true, bypass = true, closed = true},
 }
 local TO = {open = 'open', pause = 'paused', resume = 'open', close = 'closed', bypass = 'bypass'}
 
@@ -45,11 +46,11 @@ local message, claims_frozen = ARGV[2], e.claims_frozen
 if act == 'pause' and e.state == 'paused' and message == '' then
     message = e.message -- pausing again changes how, and does not take back what was said
 end
-if act ~= 'bypass' then
+if act ~= 'bypass' and act ~= 'message' then
     -- A bypass gives back the pause that it found.
     claims_frozen = not (act == 'pause' and ARGV[3] == '1')
 end
-set_standing(e, TO[act], message, claims_frozen)
+set_standing(e, TO[act] or e.state, message, claims_frozen) -- a message leaves the state as it is
 save(e)
 local after = standing(e)
 local is_another = canonical(before) ~= canonical(after)

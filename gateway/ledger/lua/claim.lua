@@ -8,7 +8,7 @@
 -- ARGV[7]     the name of the range of KEYS[11]
 --
 -- Returns strings: an outcome (seated, claimable, not-yet, full, ended, missed, closed), the session's end in
--- Unix seconds, 1 when this call opened it.
+-- Unix seconds, 1 when this call opened it, how often the visitor may lengthen it.
 
 local e, err = load_event()
 if err then
@@ -24,7 +24,7 @@ tick(e)
 local session = redis.call('ZSCORE', KEYS[5], position)
 if session then
     save(e)
-    return {'seated', int(wall_s(e, tonumber(session))), '0'}
+    return {'seated', int(wall_s(e, tonumber(session))), '0', int((extensions_left(e, position)))}
 end
 if is_missing_range(e, ARGV[7], KEYS[11]) then
     save(e)
@@ -32,15 +32,15 @@ if is_missing_range(e, ARGV[7], KEYS[11]) then
 end
 if redis.call('GETBIT', KEYS[11], ARGV[5]) == 1 then
     save(e)
-    return {'ended', '0', '0'}
+    return {'ended', '0', '0', '0'}
 end
 if e.state == 'scheduled' or turn > e.served then
     save(e)
-    return {e.state == 'closed' and 'closed' or 'not-yet', '0', '0'}
+    return {e.state == 'closed' and 'closed' or 'not-yet', '0', '0', '0'}
 end
 if not serves_claims(e) then
     save(e)
-    return {'not-yet', '0', '0'}
+    return {'not-yet', '0', '0', '0'}
 end
 
 -- The window counts from the later of the release and the visitor's own join. A release that is no
@@ -54,20 +54,20 @@ local over = e.active_ms - math.max(released_ms, clk) - e.window_ms
 local late = over > 0
 if late and e.late_for_ms >= 0 and over > e.late_for_ms then
     save(e)
-    return {'missed', '0', '0'}
+    return {'missed', '0', '0', '0'}
 end
 if late and e.state == 'closed' then
     save(e)
-    return {'closed', '0', '0'}
+    return {'closed', '0', '0', '0'}
 end
 if at_limit(e) then
     save(e)
-    return {'full', '0', '0'}
+    return {'full', '0', '0', '0'}
 end
 
 if ARGV[6] == '1' then
     save(e)
-    return {'claimable', '0', '0'}
+    return {'claimable', '0', '0', '0'}
 end
 
 local end_ms = e.ledger_ms + e.session_ms
@@ -83,4 +83,4 @@ end
 e.active = e.active + 1
 settle_running(e)
 save(e)
-return {'seated', int(wall_s(e, end_ms)), '1'}
+return {'seated', int(wall_s(e, end_ms)), '1', int(e.extend_times)}

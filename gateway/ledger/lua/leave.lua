@@ -1,10 +1,12 @@
 -- End a session early: its capacity is free at once, and its pass is turned away.
 --
+-- Behind author.lua; it is no operator who asks where no name is given, and then nothing is logged.
+--
 -- KEYS[1..10]  see prelude
 -- ARGV[1]     generation, ARGV[2] position
 -- ARGV[3]     Unix seconds until which a pass of this position could be shown
 --
--- Returns 1 when a session was running, else 0. Repeating it changes nothing.
+-- Returns strings: 1 when a session was running, else 0; the head of the log or ''. Repeating it changes nothing.
 
 local e, err = load_event()
 if err then
@@ -36,7 +38,7 @@ if not session and tonumber(ARGV[3]) > now / 1000 then
 end
 if not session then
     save(e)
-    return 0
+    return {'0', ''}
 end
 local until_s = math.max(wall_s(e, tonumber(session)), tonumber(ARGV[3]))
     + math.ceil(e.finish_grace_ms / 1000) + 1
@@ -54,4 +56,9 @@ save(e)
 if row then
     redis.call('ZREM', KEYS[5], row)
 end
-return 1
+if AUTHOR.by == '' then
+    return {'1', ''}
+end
+local before = {session_ends_at = wall_s(e, tonumber(session))}
+local after = {position = tonumber(position), session_ends_at = math.floor(now / 1000)}
+return {'1', log_act(e.generation, 'end-session', AUTHOR, before, after)}

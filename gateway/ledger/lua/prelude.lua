@@ -291,6 +291,12 @@ local function at_limit(e)
     return e.max_sessions > 0 and e.active >= e.max_sessions
 end
 
+-- How often the visitor of a running session may still lengthen it, and how often they have.
+local function extensions_left(e, position)
+    local used = tonumber(redis.call('HGET', KEYS[8], position) or '0')
+    return math.max(e.extend_times - used, 0), used
+end
+
 local function serves_claims(e)
     return e.state == 'open' or e.state == 'closed' or e.state == 'bypass'
         or (e.state == 'paused' and not e.claims_frozen)

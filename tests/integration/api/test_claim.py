@@ -10,7 +10,7 @@ from tests.support.gateways import let_through
 from tests.support.minting import now_s
 from tests.support.oracles.tokens import other_form_of
 from tests.support.pages import onward
-from tests.support.staging import OpenStage, Stage
+from tests.support.staging import FINISH_GRACE_S, OpenStage, Stage
 
 
 def test_whose_turn_has_come_gets_a_pass_and_its_cookie(stage: Stage) -> None:
@@ -21,8 +21,9 @@ def test_whose_turn_has_come_gets_a_pass_and_its_cookie(stage: Stage) -> None:
     assert (cookie.name, cookie.value) == (f"pass-{stage.event}", held["pass"])
     life_s = int(cookie.attributes.pop("max-age"))
     assert cookie.attributes == {"path": "/", "httponly": "", "samesite": "Lax"}
-    assert abs(now_s() + life_s - held["session_ends_at"]) <= 1
-    assert abs(life_s - 600) <= 1
+    assert abs(now_s() + life_s - held["session_ends_at"] - FINISH_GRACE_S) <= 1
+    assert abs(held["session_seconds_left"] - 600) <= 1
+    assert held["extensions_left"] == 1
     assert (held["position"], held["generation"]) == (1, stage.generation)
 
 

@@ -98,7 +98,7 @@ def test_it_names_every_path_that_is_answered() -> None:
         f"{AUTH_PATH}/envoy/{{path}}",
     }
     verbs = ("position", "join", "claim", "extend", "refresh", "leave", "events", "ws")
-    pages = ("room", "room/plain", "room/{file}", "onward", "enter")
+    pages = ("room", "room/plain", "room/{file}", "session.js", "onward", "enter")
     queue = {"/queue/{event}", *(f"/queue/{{event}}/{verb}" for verb in (*verbs, *pages))}
     assert set(DOCUMENT["paths"]) == own | queue
 

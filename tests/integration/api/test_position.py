@@ -48,6 +48,7 @@ def test_who_holds_a_pass_is_told_its_end(stage: Stage) -> None:
     ends_at = visitor.claim()["session_ends_at"]
     place = visitor.call("position").json()
     assert (place["status"], place["session_ends_at"]) == ("admitted", ends_at)
+    assert 598 <= place["session_seconds_left"] <= 600
     assert visitor.ask("GET", f"/queue/{stage.event}/position", {"queue-token": visitor.held})
 
 

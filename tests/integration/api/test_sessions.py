@@ -4,7 +4,7 @@ import pytest
 
 from gateway.ports import StateChange
 from tests.support.minting import now_s
-from tests.support.staging import OpenStage, Stage
+from tests.support.staging import FINISH_GRACE_S, OpenStage, Stage
 
 # Extending.
 
@@ -25,11 +25,26 @@ def test_a_session_is_made_longer_as_often_as_the_event_allows(open_stage: OpenS
     assert visitor.call("position").json()["status"] == "admitted"
 
 
-def test_the_cookie_of_a_longer_session_lives_to_its_new_end(open_stage: OpenStage) -> None:
-    stage = open_stage(session_s=60, extend_s=600)
+def test_the_cookie_of_a_longer_session_lives_until_a_purchase_could_be_finished(
+    open_stage: OpenStage,
+) -> None:
+    stage = open_stage(session_s=60, extend_s=700)
     visitor = stage.admitted()
     (cookie,) = visitor.call("extend").cookies.values()
-    assert abs(int(cookie.attributes["max-age"]) - 600) <= 1
+    assert abs(int(cookie.attributes["max-age"]) - 700 - FINISH_GRACE_S) <= 1
+
+
+def test_who_claims_again_is_told_how_often_the_session_can_be_lengthened(
+    open_stage: OpenStage,
+) -> None:
+    stage = open_stage(session_s=60, extend_s=600, extend_times=2)
+    visitor = stage.served()
+    assert [visitor.claim()["extensions_left"] for _ in range(2)] == [2, 2]
+    longer = visitor.call("extend").json()
+    again = visitor.claim()
+    assert again["extensions_left"] == 1
+    assert abs(again["session_ends_at"] - longer["session_ends_at"]) <= 1
+    assert abs(again["session_seconds_left"] - 600) <= 1
 
 
 def test_a_session_never_gets_shorter_by_extending(open_stage: OpenStage) -> None:

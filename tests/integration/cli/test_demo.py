@@ -61,7 +61,10 @@ def test_two_visitors_queue_and_one_is_let_in(
     operator = Operator(empty_folder)
     url = demo["url"]
 
-    assert demo.keys() == {"url", "admin_url", "event", "protected_url", "config"}
+    assert demo.keys() == {
+        *("url", "admin_url", "event", "protected_url", "config"),
+        "operator_key",
+    }
     assert demo["event"] == "demo"
     assert demo["protected_url"] == f"{url}/book"
     assert demo["config"] == str(empty_folder / "d" / "gateway.toml")

@@ -35,9 +35,11 @@ def test_every_command_of_the_manual_is_there() -> None:
     assert {" ".join(path) for path in ALL} == {
         "run", "demo", "plan", "release", "status", "watch", "report", "recover", "completion",
         "event", "event create", "event list", "event show", "event set", "event apply",
-        "event open", "event pause", "event resume", "event close", "event bypass",
+        "event open", "event pause", "event resume", "event message", "event close", "event bypass",
         "event reset", "event delete", "log",
+        "session", "session show", "session extend", "session end",
         "keys", "keys new", "keys list", "keys activate", "keys retire", "keys remove",
+        "operator", "operator add", "operator list", "operator remove",
         "keys export", "token", "token inspect", "config", "config check",
     }  # fmt: skip
 

@@ -2,7 +2,10 @@
 
 import pytest
 
-from gateway.ports import StateChange
+from gateway.domain.operator_log import Author, Entry, read_entry, verify
+from gateway.domain.positions import Generation, Position
+from gateway.errors import GenerationOver, LedgerUnavailable
+from gateway.ports import SessionSeen, SessionState, StateChange
 from tests.integration.ledger.conftest import OpenSale
 from tests.support.sales import Sale
 from tests.support.waiting import wait_until
@@ -295,3 +298,90 @@ async def test_the_ledgers_clock_runs_in_every_state_and_the_events_only_while_c
     active_ms = sale.clock_ms("active_ms")
     await sale.elapse(10)
     assert sale.clock_ms("active_ms") - active_ms >= 10_000
+
+
+# --- By an operator ------------------------------------------------------------------------------
+
+ADA = Author("ada", "rang")
+
+
+async def acts_of(sale: Sale) -> list[Entry]:
+    log = await sale.ledger.operator_log(sale.event)
+    assert verify(sale.event, log).faults == []
+    entries = [read_entry(logged.text) for logged in log.entries]
+    return [entry for entry in entries if entry is not None]
+
+
+async def test_only_what_an_operator_does_to_a_session_is_logged(open_sale: OpenSale) -> None:
+    sale = await open_sale(session_s=100, extend_s=300)
+    end_s = await seated(sale, 3)
+    await sale.extend(1)
+    await sale.extend(2, by_s=200, by_visitor=False)
+    await sale.leave(3)
+    before = await acts_of(sale)
+    assert {entry.act for entry in before} == {"create", "release"}
+    extended = await sale.ledger.extend(
+        sale.event, sale.generation, Position(2), by_s=400, by_visitor=False, author=ADA
+    )
+    assert extended.longer
+    assert await sale.ledger.leave(sale.event, sale.generation, Position(2), 0, author=ADA)
+    longer, ended = (await acts_of(sale))[len(before) :]
+    assert (longer.act, longer.by, longer.reason) == ("extend-session", "ada", "rang")
+    assert longer.after == {"position": 2, "session_ends_at": extended.session_ends_at}
+    assert abs(longer.before["session_ends_at"] - end_s - 100) <= 1
+    assert (ended.act, ended.by) == ("end-session", "ada")
+    assert ended.after["position"] == 2
+    assert abs(ended.before["session_ends_at"] - extended.session_ends_at) <= 1
+    assert set((await sale.read()).ended) == {2, 3}
+
+
+async def test_what_an_operator_could_not_do_is_not_logged(open_sale: OpenSale) -> None:
+    sale = await open_sale(session_s=100)
+    await seated(sale)
+    before = await acts_of(sale)
+    for position, by_s in ((1, 5), (2, 500)):
+        extended = await sale.ledger.extend(
+            sale.event, sale.generation, Position(position), by_s=by_s, by_visitor=False, author=ADA
+        )
+        assert not extended.longer
+    assert not await sale.ledger.leave(sale.event, sale.generation, Position(2), 0, author=ADA)
+    assert await acts_of(sale) == before
+
+
+async def test_a_session_is_seen_from_its_beginning_to_its_end(open_sale: OpenSale) -> None:
+    sale = await open_sale(session_s=60, extend_s=100, extend_times=3)
+    await sale.join_many(2)
+
+    async def seen(position: int) -> SessionSeen:
+        return await sale.ledger.session(sale.event, sale.generation, Position(position))
+
+    assert await seen(1) == await seen(70_000) == SessionSeen(SessionState.NONE)
+    await sale.release(1)
+    claimed = await sale.claim(1)
+    assert claimed.extensions_left == 3
+    first = await seen(1)
+    assert (first.state, first.extensions_used, first.extensions_left) == ("running", 0, 3)
+    assert abs(first.ends_at - claimed.session_ends_at) <= 1
+    assert 58 <= first.seconds_left <= 60
+    await sale.extend(1)
+    longer = await seen(1)
+    assert (longer.extensions_used, longer.extensions_left) == (1, 2)
+    assert (await sale.claim(1)).extensions_left == 2
+    assert longer.seconds_left > 90
+    await sale.elapse(101)
+    assert await seen(1) == SessionSeen(SessionState.OVER)
+
+
+async def test_a_session_of_an_earlier_generation_is_nobodys(sale: Sale) -> None:
+    await seated(sale)
+    with pytest.raises(GenerationOver):
+        await sale.ledger.session(sale.event, Generation(sale.generation - 1), Position(1))
+
+
+async def test_a_used_position_is_not_seen_as_new_when_its_record_is_lost(sale: Sale) -> None:
+    await seated(sale)
+    await sale.leave(1)
+    (bitmap,) = [name for name in sale.all_keys() if ":claimed:" in name]
+    sale.server.command("DEL", bitmap)
+    with pytest.raises(LedgerUnavailable):
+        await sale.ledger.session(sale.event, sale.generation, Position(1))

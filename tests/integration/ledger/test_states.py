@@ -15,7 +15,7 @@ from tests.support.servers import RealServer
 pytestmark = [pytest.mark.integration, pytest.mark.anyio]
 
 OPEN, PAUSE, RESUME = StateChange.OPEN, StateChange.PAUSE, StateChange.RESUME
-CLOSE, BYPASS = StateChange.CLOSE, StateChange.BYPASS
+CLOSE, BYPASS, MESSAGE = StateChange.CLOSE, StateChange.BYPASS, StateChange.MESSAGE
 
 WAY_TO = {
     "scheduled": [],
@@ -51,6 +51,11 @@ TRANSITIONS = {
     ("bypass", RESUME): None,
     ("bypass", CLOSE): "closed",
     ("bypass", BYPASS): "bypass",
+    ("scheduled", MESSAGE): "scheduled",
+    ("open", MESSAGE): "open",
+    ("paused", MESSAGE): "paused",
+    ("closed", MESSAGE): "closed",
+    ("bypass", MESSAGE): "bypass",
 }
 
 

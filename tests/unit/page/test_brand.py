@@ -221,7 +221,7 @@ def test_the_style_comes_after_ours_and_finds_the_images(tmp_path: Path, write: 
     write("wave.png", b"\x89PNG")
     write("brand.css", ':root { --queue-accent: #a00; background: url( "wave.png" ) }')
     brand = read_brand(tmp_path)
-    name = brand.images["wave.png"].path.removeprefix("room/")
+    name = brand.images["wave.png"].name
     assert brand.style.decode() == f':root {{ --queue-accent: #a00; background: url("{name}") }}'
     assert brand.troubles == ()
 
@@ -272,7 +272,7 @@ def test_an_image_is_served_as_what_it_is(tmp_path: Path, write: Write) -> None:
     for name in ("a.png", "a.svg", "a.webp", "a.jpg", "a.ico"):
         write(name, "x")
     kinds = {
-        name: dict(image.plain.headers)[b"content-type"]
+        name: dict(image.prepared.plain.headers)[b"content-type"]
         for name, image in read_brand(tmp_path).images.items()
     }
     assert kinds == {
@@ -288,7 +288,7 @@ def test_all_processes_prepare_the_same_bytes(tmp_path: Path, write: Write) -> N
     write("logo.svg", LOGO)
     first, second = read_brand(tmp_path), read_brand(tmp_path)
     assert first == second
-    zipped = first.images["logo.svg"].zipped
+    zipped = first.images["logo.svg"].prepared.zipped
     assert zipped is not None
     # No time and no file name in the gzip header (RFC 1952, section 2.3).
     assert zipped.body[3:8] == bytes(5)

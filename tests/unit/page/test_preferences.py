@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.page.preferences import accepts_gzip, preferred_language
+from gateway.preferences import accepts_gzip, preferred_language
 
 OFFERED = ("en", "de", "pt", "ja")
 

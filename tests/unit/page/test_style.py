@@ -5,6 +5,8 @@ from importlib.resources import files
 
 import pytest
 
+from tests.support.colours import contrast
+
 CSS = (files("gateway.page") / "static" / "room.css").read_text("utf-8")
 
 
@@ -14,21 +16,6 @@ def colours(block: str) -> dict[str, str]:
 
 LIGHT = colours(CSS[: CSS.index("@media")])
 DARK = colours(CSS[CSS.index("@media (prefers-color-scheme: dark)") :])
-
-
-def luminance(colour: str) -> float:
-    """Relative luminance (WCAG 2.2, definitions)."""
-    digits = colour[1:] if len(colour) == 7 else "".join(digit * 2 for digit in colour[1:])
-    parts = [int(digits[at : at + 2], 16) / 255 for at in (0, 2, 4)]
-    red, green, blue = (
-        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts
-    )
-    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
-
-
-def contrast(one: str, other: str) -> float:
-    light, dark = sorted((luminance(one), luminance(other)), reverse=True)
-    return (light + 0.05) / (dark + 0.05)
 
 
 def test_contrast_is_measured_as_wcag_does() -> None:
