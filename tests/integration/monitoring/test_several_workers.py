@@ -18,6 +18,9 @@ from tests.support.running import Running, ask
 
 JOINS = 24
 
+# Every gateway reads once a second, also before the test began; a loaded machine is late.
+FRESH_S = 10
+
 
 @pytest.fixture
 def workers() -> Iterator[Running]:
@@ -74,6 +77,6 @@ def test_counts_add_up_and_the_events_numbers_do_not(workers: Running, promtool:
     assert values("max_sessions") == [9]
     assert sum(values("join_seconds_count")) == JOINS
     (read_at_s,) = values("pointer_read_timestamp_seconds")
-    assert started_s < read_at_s <= time.time()
+    assert started_s - FRESH_S < read_at_s <= time.time()
     assert values("keys") == [0, 1, 0]
     promtool("check", "metrics", stdin=exposition())
