@@ -114,6 +114,8 @@ class Crowd:
         try:
             async with self._calls.connected():
                 try:
+                    # What is lost before anybody has read it is lost for good, and proves nothing.
+                    await self._until(self._all_gateways_answer)
                     yield self
                 finally:
                     await self.stop()
@@ -122,7 +124,6 @@ class Crowd:
 
     async def run(self) -> None:
         """Let visitors come and be let in for as long as the pace says, then stop."""
-        await self._until(self._all_gateways_answer)
         self._releasing = asyncio.create_task(self._release_again_and_again())
         for door in self._doors:
             self._start(self._watch_the_pointer(door))
