@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-others test-faults test-ledger test-browser lint types check fuzz soak bench durability crowd waits clean
+.PHONY: help demo test test-others test-faults test-ledger test-browser test-fronts lint types check fuzz soak bench durability crowd waits clean
 
 help: ## Show this help
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -19,19 +19,22 @@ $(VENV)/test.stamp: pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test]'
 # Where the browser's driver cannot be had, the tests that need it are skipped by name.
 	-$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[browser]'
+# The same for the proxies that are put in front of the gateway.
+	-$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[fronts]'
 	@touch $@
 
 demo: $(VENV)/run.stamp ## Run a gateway in front of a sample site, on an embedded ledger
 	$(BIN)/gateway demo
 
 # Most tests wait more than they work: for servers to start, to fail and to come back. So parts run
-# beside each other, three at a time; what is named nowhere belongs to the first.
+# beside each other, four at a time; what is named nowhere belongs to the first.
 FAULTS := tests/faults tests/integration/topologies tests/integration/cli tests/integration/server
 LEDGER := tests/integration/ledger tests/properties
 BROWSER := tests/browser
+FRONTS := tests/integration/fronts tests/integration/doctor tests/integration/client tests/integration/admin
 
 test: $(VENV)/test.stamp ## Run every test that this machine has the tools for
-	@$(MAKE) --no-print-directory --jobs=3 --output-sync=target test-others test-faults test-ledger test-browser
+	@$(MAKE) --no-print-directory --jobs=4 --output-sync=target test-faults test-browser test-others test-fronts test-ledger
 
 test-faults: $(VENV)/test.stamp
 	$(BIN)/python -m pytest -p no:cacheprovider $(FAULTS)
@@ -42,8 +45,11 @@ test-ledger: $(VENV)/test.stamp
 test-browser: $(VENV)/test.stamp
 	$(BIN)/python -m pytest -p no:cacheprovider $(BROWSER)
 
+test-fronts: $(VENV)/test.stamp
+	$(BIN)/python -m pytest -p no:cacheprovider $(FRONTS)
+
 test-others: $(VENV)/test.stamp
-	$(BIN)/python -m pytest $(foreach folder,$(FAULTS) $(LEDGER) $(BROWSER),--ignore=$(folder))
+	$(BIN)/python -m pytest $(foreach folder,$(FAULTS) $(LEDGER) $(BROWSER) $(FRONTS),--ignore=$(folder))
 
 lint: $(VENV)/test.stamp ## Check format, style and the rules of dependence
 	$(BIN)/ruff format --check .

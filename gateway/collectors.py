@@ -1,13 +1,14 @@
 """What `/metrics` shows of events and keys: taken from memory when somebody looks."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from gateway.domain.events import NO_LIMIT, EventSnapshot, EventState
+from gateway.domain.positions import EventId
 from gateway.domain.samples import at_the_door, let_in, no_shows
 from gateway.snapshots import SnapshotBoard
 
@@ -98,6 +99,23 @@ def _numbers(snapshot: EventSnapshot) -> dict[str, float]:
     if snapshot.policy.max_sessions != NO_LIMIT:
         numbers["max_sessions"] = snapshot.policy.max_sessions
     return numbers
+
+
+class ModeCollector(Collector):
+    """Which events only observe, by the settings of this gateway."""
+
+    def __init__(self, observed: Mapping[EventId, bool]) -> None:
+        self._observed = observed
+
+    def collect(self) -> list[Metric]:
+        family = GaugeMetricFamily(
+            "gateway_observing",
+            "1 while the event lets everybody through and only counts, by the settings",
+            labels=("event",),
+        )
+        for event, observed in self._observed.items():
+            family.add_metric((event,), int(observed))
+        return [family]
 
 
 class KeyCollector(Collector):

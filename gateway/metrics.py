@@ -5,7 +5,7 @@ numbers are the ledger's, the same in every process: they are taken from one boa
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from prometheus_client import (
@@ -18,7 +18,7 @@ from prometheus_client import (
 )
 from prometheus_client.registry import Collector
 
-from gateway.collectors import BoardCollector, KeyCollector, KeySeen, read_at_s
+from gateway.collectors import BoardCollector, KeyCollector, KeySeen, ModeCollector, read_at_s
 from gateway.domain.positions import EventId
 from gateway.ports import ClaimOutcome
 from gateway.snapshots import SnapshotBoard
@@ -44,6 +44,12 @@ class GatewayMetrics:
         self._decisions = Counter(
             "gateway_decisions_total",
             "Decisions on requests to protected paths",
+            ("event", "outcome"),
+            registry=self.registry,
+        )
+        self._observations = Counter(
+            "gateway_observed_decisions_total",
+            "What would have been decided at an event that only observes: all of these went through",
             ("event", "outcome"),
             registry=self.registry,
         )
@@ -121,6 +127,7 @@ class GatewayMetrics:
         # A counter of the library takes a lock and costs more than a decision does, so decisions and
         # joins are tallied here and handed over when somebody looks, or once a second.
         self._tally: dict[tuple[EventId, str], int] = {}
+        self._unheeded: dict[tuple[EventId, str], int] = {}
         self._joined: dict[tuple[EventId, bool], int] = {}
         # Finding a label's timer costs as much again as the observation.
         self._join_timers: dict[str, Histogram] = {}
@@ -135,6 +142,10 @@ class GatewayMetrics:
     def decided(self, event: EventId, outcome: str) -> None:
         key = (event, outcome)
         self._tally[key] = self._tally.get(key, 0) + 1
+
+    def observed(self, event: EventId, outcome: str) -> None:
+        key = (event, outcome)
+        self._unheeded[key] = self._unheeded.get(key, 0) + 1
 
     def claimed(self, event: EventId, outcome: ClaimOutcome) -> None:
         self._claims.labels(event, outcome.value).inc()
@@ -176,6 +187,10 @@ class GatewayMetrics:
         self._board = board
         self._share(BoardCollector(board))
 
+    def watch_modes(self, observed: Mapping[EventId, bool]) -> None:
+        """Show which events of the settings let everybody through."""
+        self._share(ModeCollector(observed))
+
     def watch_keys(self, seen: Callable[[], Sequence[KeySeen]]) -> None:
         """Show how many keys the ring has in each state, and since when."""
         self._share(KeyCollector(seen))
@@ -192,6 +207,9 @@ class GatewayMetrics:
         tally, self._tally = self._tally, {}
         for (event, outcome), count in tally.items():
             self._decisions.labels(event, outcome).inc(count)
+        unheeded, self._unheeded = self._unheeded, {}
+        for (event, outcome), count in unheeded.items():
+            self._observations.labels(event, outcome).inc(count)
         if self._board is not None:
             for snapshot in self._board.all():
                 self._read_at.labels(snapshot.event).set(read_at_s(snapshot))

@@ -542,6 +542,10 @@ class Observer(Protocol):
 
     def decided(self, event: EventId, outcome: str) -> None: ...
 
+    def observed(self, event: EventId, outcome: str) -> None:
+        """Note what would have been decided at an event that only observes."""
+        ...
+
     def claimed(self, event: EventId, outcome: ClaimOutcome) -> None: ...
 
 

@@ -36,6 +36,8 @@ ENV_PREFIX = "GATEWAY_"
 CONFIG_ENV = "GATEWAY_CONFIG"
 DEFAULT_FILE = "gateway.toml"
 
+ENFORCE, OBSERVE = "enforce", "observe"
+
 _HEALTH_PATH = re.compile(r"/[!-\"$-~]*")
 
 OWN_PATHS = frozenset({"/.well-known/jwks.json", "/openapi.json", "/healthz", "/readyz", "/auth"})
@@ -207,7 +209,12 @@ class TracingSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
 
 class EventSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Which hosts and paths belong to an event; what changes on the night is in the ledger."""
+    """Which hosts and paths belong to an event; what changes on the night is in the ledger.
+
+    Attributes:
+        mode: `enforce`, or `observe` for the time before: everybody is let through, what would have been
+            decided is counted and logged.
+    """
 
     hosts: tuple[str, ...]
     paths: tuple[str, ...] = ()
@@ -215,6 +222,7 @@ class EventSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     finish: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()
     home_host: str | None = None
+    mode: str = ENFORCE
 
 
 class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -551,6 +559,8 @@ def _check_event(name: str, event: EventSettings) -> list[str]:
             mistakes.append(
                 f"{where} origins: {origin!r} is not an origin like https://example.org"
             )
+    if event.mode not in (ENFORCE, OBSERVE):
+        mistakes.append(f"{where} mode: {event.mode!r} is not one of {ENFORCE}, {OBSERVE}")
     if event.home_host == "*":
         mistakes.append(f"{where} home_host: must be one host")
     elif event.home_host is not None and event.home_host not in event.hosts:
@@ -580,6 +590,7 @@ def _route(name: str, event: EventSettings) -> EventRoute:
         finish_paths=tuple(PathEntry.parse(text) for text in event.finish),
         origins=frozenset(event.origins),
         home_host=_home_host(event, hosts),
+        observed=event.mode == OBSERVE,
     )
 
 

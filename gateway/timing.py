@@ -14,6 +14,7 @@ from gateway.domain.routes import RouteTable
 from gateway.edge.gate import (
     Forward,
     Gate,
+    Observed,
     Preflight,
     RequestView,
     TurnedBack,
@@ -34,6 +35,7 @@ BAD_VOUCHER: Final = "bad-voucher"
 
 _NAMES: Final[dict[type[object], str]] = {
     Untouched: "open",
+    Observed: "observed",
     TurnedBack: "refused",
     Preflight: "preflight",
     Unreadable: "unreadable",

@@ -17,6 +17,7 @@ from starlette.types import ASGIApp
 from gateway.admin.console import console_routes
 from gateway.admin.interface import AdminInterface
 from gateway.api.app import Probes, admin_app, public_app
+from gateway.api.diagnosis import Diagnosis
 from gateway.api.queue_calls import QueueCalls
 from gateway.calls import Call, client_address
 from gateway.clock import LedgerClock
@@ -45,7 +46,7 @@ from gateway.ledger.watcher import LedgerWatcher
 from gateway.metrics import CONTENT_TYPE, GatewayMetrics
 from gateway.operators.file import OperatorFile
 from gateway.page.pages import read_look, waiting_pages
-from gateway.pointer import PointerDocuments
+from gateway.pointer import PointerDocuments, SignedPointers
 from gateway.ports import JoinGuard, Vouched, VoucherReader
 from gateway.push.hub import Hubs
 from gateway.push.limits import StreamLimits
@@ -152,6 +153,12 @@ class OpenedGate:
         await self._starting
 
     async def _start(self) -> None:
+        for route in self.gate.routes.routes:
+            if route.observed:
+                logger.warning(
+                    "an event is observed only: everybody is let through",
+                    extra={"event": route.event, "change": 'mode = "enforce" in the settings'},
+                )
         if self._embedded is not None:
             await asyncio.to_thread(self._embedded.start)
         if self._floor_file is not None:
@@ -262,6 +269,7 @@ def open_gate(
     pacer = SchedulePacer(ledger, board, watcher.read, lambda: health.seen(time.monotonic()))
     sampler = Sampler(ledger, board.all)
     metrics.watch_board(board)
+    metrics.watch_modes({route.event: route.observed for route in settings.routes().routes})
     if keys.ring is not None:
         metrics.watch_keys(partial(_keys_seen, keys.ring))
     room = (TimedRoom if traced is None else traced.room)(
@@ -280,6 +288,7 @@ def open_gate(
     )
     room.on_join = metrics.join_took
     routes = settings.routes()
+    observed = [route.event for route in routes.routes if route.observed]
     on_check = metrics.check_took
     gate = TimedGate(room, routes, on_check if traced is None else traced.checks(on_check))
     peers = Peers(settings.trusted_networks(), settings.server.scheme)
@@ -311,6 +320,7 @@ def open_gate(
         unready=unready,
         notes=lambda: [
             *(f"event {event}: suspended, its state is lost" for event in board.suspended()),
+            *(f"event {event}: observed only, everybody is let through" for event in observed),
             *unsafe,
         ],
     )
@@ -325,7 +335,9 @@ def open_gate(
                 peers,
                 body_limit=settings.server.body_bytes,
                 pages=waiting_pages(room, look, clock.now_s),
+                diagnosis=Diagnosis(room, peers).answer,
                 pointers=pointers,
+                signed=SignedPointers(pointers, keys.signer, settings.keys.issuer, clock.now_s),
                 streams={"events": events.answer, "ws": sockets.upgrade_required},
                 sockets={"ws": sockets.answer},
             ),

@@ -37,6 +37,7 @@ class Job:
     Attributes:
         requests: Whole requests, as they go over the wire.
         once: Whether each is sent once at most; the run ends early when they are used up.
+        timed: Whether each answer's delay is noted.
     """
 
     port: int
@@ -44,14 +45,20 @@ class Job:
     connections: int
     seconds: float
     once: bool = False
+    timed: bool = False
 
 
 @dataclass(slots=True)
 class Outcome:
-    """Answers that arrived whole within `seconds`, by status."""
+    """Answers that arrived whole within `seconds`, by status.
+
+    Attributes:
+        delays_s: From each request to its answer, in no order; of a timed job only.
+    """
 
     seconds: float = 0.0
     statuses: Counter[int] = field(default_factory=Counter[int])
+    delays_s: list[float] = field(default_factory=list[float])
 
     @property
     def answers(self) -> int:
@@ -61,7 +68,7 @@ class Outcome:
 class _Link:
     """One connection; `head` and `left` tell of an answer that has arrived in part."""
 
-    __slots__ = ("head", "left", "receive", "send", "status")
+    __slots__ = ("head", "left", "receive", "send", "sent_at", "status")
 
     def __init__(self, connection: socket.socket) -> None:
         self.receive: Callable[[int], bytes] = connection.recv
@@ -69,6 +76,7 @@ class _Link:
         self.head = b""
         self.left = 0
         self.status = 0
+        self.sent_at = 0.0
 
 
 def hammer(job: Job) -> Outcome:
@@ -87,7 +95,7 @@ def hammer(job: Job) -> Outcome:
         for connection in connections:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             poller.register(connection.fileno(), select.EPOLLIN)
-        return _run(job.seconds, supply, links, poller)
+        return _run(job, supply, links, poller)
     finally:
         poller.close()
         for connection in connections:
@@ -95,15 +103,17 @@ def hammer(job: Job) -> Outcome:
 
 
 def _run(
-    seconds: float, supply: Iterator[bytes], links: dict[int, _Link], poller: select.epoll
+    job: Job, supply: Iterator[bytes], links: dict[int, _Link], poller: select.epoll
 ) -> Outcome:
     outcome = Outcome()
+    seconds, timed = job.seconds, job.timed
     counts = outcome.statuses
     clock = time.perf_counter
     start = clock()
     under_way = 0
     for link in links.values():
         if request := next(supply, b""):
+            link.sent_at = clock()
             link.send(request)
             under_way += 1
     while under_way and clock() - start < seconds:
@@ -114,6 +124,10 @@ def _run(
             link = links[fd]
             if status := _take(link):
                 counts[status] += 1
+                if timed:
+                    now = clock()
+                    outcome.delays_s.append(now - link.sent_at)
+                    link.sent_at = now
                 if request := next(supply, b""):
                     link.send(request)
                 else:

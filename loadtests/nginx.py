@@ -115,16 +115,18 @@ class Nginx:
         files = self._folder / "files"
         files.mkdir(parents=True)
         (files / "large").write_bytes(b"x" * LARGE_BYTES)
-        server = (
-            _BACKEND.format(port=port, folder=self._folder)
-            if self._backend is None
-            else _PROXY.format(port=port, backend=self._backend)
-        )
+        server = self._server(port)
         # A worker that gave up root's rights could not read the temporary folder.
         user = "user root;" if os.getuid() == 0 else ""
         config = self._folder / "nginx.conf"
         config.write_text(_MAIN.format(user=user, folder=self._folder, http=server))
         return config
+
+    def _server(self, port: int) -> str:
+        """Return what goes into `http { }`; files beside it are found by their names."""
+        if self._backend is None:
+            return _BACKEND.format(port=port, folder=self._folder)
+        return _PROXY.format(port=port, backend=self._backend)
 
 
 def _free_port() -> int:

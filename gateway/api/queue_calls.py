@@ -46,7 +46,7 @@ from gateway.domain.peers import Peers
 from gateway.domain.positions import EventId, is_event_id
 from gateway.domain.routes import RouteTable
 from gateway.errors import TokenRejected, UnknownEvent
-from gateway.pointer import PointerDocuments
+from gateway.pointer import PointerDocuments, SignedPointers
 from gateway.queue import JoinCall, NoMoreExtensions, Passed, Refreshed, Room
 
 Handler: TypeAlias = Callable[[Call], Awaitable[Answer]]
@@ -54,6 +54,8 @@ StreamHandler: TypeAlias = Callable[[Call], Awaitable[Answer | ASGIApp]]
 """Answers whole, or with an app that takes it from there."""
 
 _PREFIX = "/queue/"
+_SIGNED = "pointer.jws"
+_DIAGNOSIS = "diagnosis"
 
 # What stands against a join, by the word that the page without a script knows for it.
 _AGAINST_A_JOIN = {
@@ -76,6 +78,7 @@ class QueueCalls:
 
     Args:
         pages: Further handlers by what follows `/queue/{event}/`, such as `room/plain`.
+        diagnosis: Answers an operator's doctor, and strangers as if it were not there.
     """
 
     def __init__(
@@ -86,7 +89,9 @@ class QueueCalls:
         *,
         body_limit: int,
         pages: Mapping[str, Handler],
+        diagnosis: Handler,
         pointers: PointerDocuments,
+        signed: SignedPointers,
         streams: Mapping[str, StreamHandler],
         sockets: Mapping[str, StreamHandler],
     ) -> None:
@@ -95,18 +100,21 @@ class QueueCalls:
         self._peers = peers
         self._body_limit = body_limit
         self._pointers = pointers
+        self._signed = signed
         self._handlers: dict[str, dict[str, StreamHandler]] = {
             "": {"GET": self.pointer},
+            _SIGNED: {"GET": self.signed_pointer},
             "position": {"GET": self.position},
             "join": {"POST": self.join},
             "claim": {"POST": self.claim},
             "extend": {"POST": self.extend},
             "refresh": {"POST": self.refresh},
             "leave": {"POST": self.leave},
+            _DIAGNOSIS: {"POST": diagnosis},
             **{name: {"GET": page} for name, page in pages.items()},
             **{name: {"GET": stream} for name, stream in streams.items()},
         }
-        self._public = frozenset({"", *streams, *sockets})
+        self._public = frozenset({"", _SIGNED, _DIAGNOSIS, *streams, *sockets})
         self._sockets = sockets
         self._pages = frozenset(pages)
 
@@ -171,8 +179,14 @@ class QueueCalls:
     async def pointer(self, call: Call) -> Answer:
         snapshot = self._room.snapshot(call.event)
         if snapshot is None:
-            return problem(503, "The event's state is not known yet.", [(b"retry-after", b"5")])
+            return _not_read_yet()
         return self._pointers.answer(snapshot, call.header(b"if-none-match"))
+
+    async def signed_pointer(self, call: Call) -> Answer:
+        snapshot = self._room.snapshot(call.event)
+        if snapshot is None:
+            return _not_read_yet()
+        return self._signed.answer(snapshot, call.header(b"if-none-match"))
 
     async def position(self, call: Call) -> Answer:
         visitor = self._room.identify(call.carried(), call.event)
@@ -319,6 +333,10 @@ class _FormPage:
         if against is None:
             return redirect(self.path())
         return redirect(self.path(problem=against)) if self.is_plain else refusal(refused)
+
+
+def _not_read_yet() -> Answer:
+    return problem(503, "The event's state is not known yet.", [(b"retry-after", b"5")])
 
 
 def _at_home(call: Call) -> Answer | None:

@@ -71,6 +71,7 @@ class EventRoute:
         finish_paths: What still admits a pass for a grace period after its end.
         origins: Origins that may join from another site and read refusals (CORS).
         home_host: Where the event's `/queue/…` lives when it covers several hosts.
+        observed: Whether everybody is let through and what would have been decided is counted only.
     """
 
     event: EventId
@@ -80,6 +81,7 @@ class EventRoute:
     finish_paths: tuple[PathEntry, ...] = ()
     origins: frozenset[str] = frozenset()
     home_host: str | None = None
+    observed: bool = False
 
     def is_open(self, method: str, target: Target) -> bool:
         return any(entry.covers(method, target) for entry in self.open_paths)
@@ -141,6 +143,13 @@ class RouteTable:
 
     def find(self, event: EventId) -> EventRoute | None:
         return next((route for route in self.routes if route.event == event), None)
+
+    def observing(self, host: str) -> EventRoute | None:
+        """Return an event that observes this host; None where any event protects something there."""
+        entries = self._by_host.get(host) or self._by_host.get("*") or ()
+        if not entries or not all(route.observed for _, route in entries):
+            return None
+        return entries[0][1]
 
     def names_host(self, host: str) -> bool:
         return host in self._by_host or "*" in self._by_host

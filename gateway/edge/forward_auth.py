@@ -4,7 +4,8 @@ Each proxy understands other statuses; a profile speaks what its proxy can pass 
 may ask is configured and nobody may by default: a header decides here, so it must come from a proxy.
 """
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
@@ -13,16 +14,18 @@ from urllib.parse import parse_qs
 
 from starlette.types import Receive, Scope, Send
 
-from gateway.answers import NO_STORE, Answer, RawHeader, problem, send_answer
+from gateway.answers import NO_STORE, Answer, RawHeader, cors_headers, problem, send_answer
 from gateway.answers import refusal as refusal_answer
 from gateway.calls import client_address, pass_cookie
 from gateway.domain.admission import ProblemType, Refused, no_token
 from gateway.domain.carriers import RawHeaders
 from gateway.domain.peers import Networks, within
 from gateway.domain.routes import EventRoute
+from gateway.domain.targets import canonical_host
 from gateway.edge.gate import (
     Forward,
     Gate,
+    Observed,
     Preflight,
     RequestView,
     TurnedBack,
@@ -48,6 +51,9 @@ _VARY: RawHeader = (
 
 # The longest that a proxy may go on admitting by a cached 200: a revocation takes no longer than this.
 REVOCATION_BOUND_S = 5
+
+# nginx counts whole seconds and keeps an answer through the last one: of `max-age=4` up to five seconds.
+_KEPT_LONGER_S = {"nginx": 1}
 
 
 _EITHER = (b"x-forwarded-", b"x-original-")
@@ -111,6 +117,7 @@ class ForwardAuth:
         self._asking = asking
         self._may_ask = lru_cache(maxsize=1024)(self._is_named)
         self._now_s = now_s
+        self._shared_hosts = _shared_hosts(gate.routes.routes)
         self._remembered: Remembered[Answer] = Remembered(gate.room)
 
     def _is_named(self, address: str) -> bool:
@@ -157,9 +164,12 @@ class ForwardAuth:
     ) -> Answer:
         match verdict:
             case Forward():
-                return self._admit(verdict, view)
+                return self._admit(profile, verdict, view)
             case Untouched():
                 return Answer(200, (NO_STORE, *_Say(status="open").headers()))
+            case Observed():
+                # Empty, as a proxy that sets them must send none of the client's own.
+                return Answer(200, (NO_STORE, *_Say().headers()))
             case Preflight(route=route) if not _is_listed(route, view):
                 # Nobody asked for this origin: to the backend it would be a request like any other.
                 say = _Say(event=route.event, status=ProblemType.NO_TOKEN.value)
@@ -182,11 +192,11 @@ class ForwardAuth:
                 )
                 if _redirects(profile) and is_navigation(scope, view):
                     return Answer(303, ((b"location", location.encode()), NO_STORE, *say.headers()))
-                return _refuse(profile, refused, say)
+                return _refuse(profile, refused, say).with_headers(_readable(route, view))
             case _:
                 assert_never(verdict)
 
-    def _admit(self, verdict: Forward, view: RequestView) -> Answer:
+    def _admit(self, profile: Profile, verdict: Forward, view: RequestView) -> Answer:
         held = verdict.held
         if held is None:
             say = _Say(event=verdict.route.event, status="open")
@@ -201,9 +211,33 @@ class ForwardAuth:
             cookie = pass_cookie(verdict.fresh, verdict.route, secure=view.secure)
             return Answer(200, (NO_STORE, cookie, *headers))
         life_s = min(REVOCATION_BOUND_S, int(held.expires_at - self._now_s()))
-        if life_s <= 0:
+        life_s -= _KEPT_LONGER_S.get(profile, 0)
+        if life_s <= 0 or self._depends_on_path(profile, view):
             return Answer(200, (NO_STORE, *headers))
         return Answer(200, ((b"cache-control", b"max-age=%d" % life_s), _VARY, *headers))
+
+    def _depends_on_path(self, profile: Profile, view: RequestView) -> bool:
+        """Whether what is kept of this answer could be taken for one about another event.
+
+        nginx compares a `Vary` with its client's fields, where the path is none. So what is kept holds for
+        the whole host, and must not be where several events share it.
+        """
+        if profile is not Profile.NGINX:
+            return False
+        # Those that cover every host share each of them, at worst with nobody.
+        return not self._shared_hosts.isdisjoint((canonical_host(list(view.hosts)), "*"))
+
+
+def _shared_hosts(routes: Iterable[EventRoute]) -> frozenset[str]:
+    """Name the hosts that more than one event covers."""
+    named = Counter(host for route in routes for host in frozenset(route.hosts))
+    return frozenset(host for host, events in named.items() if events > 1)
+
+
+def _readable(route: EventRoute, view: RequestView) -> list[RawHeader]:
+    """Let pages of a listed origin read what was wrong; nobody keeps it, so it needs no `Vary`."""
+    cors = cors_headers(route, dict(view.headers).get(b"origin"))
+    return [header for header in cors if header[0] != b"vary"]
 
 
 def _is_listed(route: EventRoute, view: RequestView) -> bool:

@@ -1,7 +1,7 @@
 """One judgement for every door: our proxy, the middleware, forward auth and WebSockets ask here.
 
-Fails closed: what cannot be judged does not go through. Only a bypass, an open path, and a host that
-the operator lists as one that does not queue need no pass.
+Fails closed: what cannot be judged does not go through. Only a bypass, an open path, an event whose
+settings say `observe`, and a host that the operator lists as one that does not queue need no pass.
 """
 
 import re
@@ -29,9 +29,14 @@ from gateway.domain.targets import (
     canonical_target,
     is_canonical_query,
 )
-from gateway.queue import Passed, Room
+from gateway.edge.observations import Observations
+from gateway.queue import Passed, Room, outcome_of
 
 _LONGEST_KNOWN_PATH = 256
+# What an observed request would have come to, beside what is decided.
+_UNREADABLE, _PREFLIGHT = "unreadable", "preflight"
+_NOT_TURNED_BACK = frozenset({"admitted", "claimable", "bypassed", _PREFLIGHT})
+
 _METHOD = re.compile(r"[A-Z][A-Z-]{0,31}")
 
 
@@ -94,7 +99,19 @@ class Unreadable:
     why: str
 
 
-Verdict: TypeAlias = Forward | Untouched | TurnedBack | Preflight | Unreadable
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """Goes through whatever was found, since the event only observes.
+
+    Attributes:
+        outcome: What would have come of the request, of a closed set.
+    """
+
+    route: EventRoute
+    outcome: str
+
+
+Verdict: TypeAlias = Forward | Untouched | Observed | TurnedBack | Preflight | Unreadable
 
 
 class Gate:
@@ -106,9 +123,22 @@ class Gate:
         self.events = tuple(route.event for route in routes.routes)
         # Pure, and asked about the same few values over and over; the bounds are for the others.
         self._find_known = lru_cache(maxsize=8192)(self._find)
+        self._observations = Observations()
+
+    def observes(self, hosts: tuple[bytes, ...]) -> bool:
+        """Whether nothing at this host is protected, since its events only observe."""
+        return self._observing(hosts) is not None
 
     async def judge(self, view: RequestView) -> Verdict:
         """Decide on one request. No ledger call, but for the first request of a session."""
+        verdict = await self._judge(view)
+        if isinstance(verdict, Unreadable):
+            route = self._observing(view.hosts)
+            if route is not None:
+                return self._observed(view, route, _UNREADABLE)
+        return verdict
+
+    async def _judge(self, view: RequestView) -> Verdict:
         find = self._find_known if len(view.path) <= _LONGEST_KNOWN_PATH else self._find
         found = find(view.hosts, view.method, view.path)
         if isinstance(found, Unreadable):
@@ -120,7 +150,10 @@ class Gate:
                 return Unreadable(400, "the query has a character that must not stand there")
         target, designation = found
         match designation:
-            case Protected(events=routes):
+            case Protected(events=designated):
+                routes = tuple([route for route in designated if not route.observed])
+                if not routes:
+                    return self._observe(view, target, designated[0])
                 if view.method == "OPTIONS" and _is_preflight(view.headers):
                     return Preflight(routes[0])
                 return await self._judge_protected(view, target, routes)
@@ -156,6 +189,32 @@ class Gate:
         if first is None:
             raise AssertionError("a protected path belongs to an event")
         return first
+
+    def _observing(self, hosts: tuple[bytes, ...]) -> EventRoute | None:
+        try:
+            return self.routes.observing(canonical_host(list(hosts)))
+        except NotCanonical:
+            return None
+
+    def _observe(self, view: RequestView, target: Target, route: EventRoute) -> Verdict:
+        """Decide, and let through all the same: no claim, no session, no cookie."""
+        if view.method == "OPTIONS" and _is_preflight(view.headers):
+            return self._observed(view, route, _PREFLIGHT)
+        carried = carried_tokens(view.headers, route.event, secure=view.secure)
+        if carried.ambiguous:
+            return self._observed(view, route, _UNREADABLE)
+        decision = self.room.would_decide(
+            route.event,
+            self.room.identify(carried, route.event),
+            on_finish_path=bool(route.finish_paths) and route.is_finish(view.method, target),
+        )
+        return self._observed(view, route, outcome_of(decision))
+
+    def _observed(self, view: RequestView, route: EventRoute, outcome: str) -> Observed:
+        self.room.note_observed(route.event, outcome)
+        if outcome not in _NOT_TURNED_BACK:
+            self._observations.note(route.event, outcome, view.method, view.path)
+        return Observed(route, outcome)
 
     async def _judge_event(self, view: RequestView, target: Target, route: EventRoute) -> Verdict:
         carried = carried_tokens(view.headers, route.event, secure=view.secure)

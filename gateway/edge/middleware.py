@@ -34,6 +34,7 @@ from gateway.domain.routes import EventRoute
 from gateway.edge.gate import (
     Forward,
     Gate,
+    Observed,
     Preflight,
     RequestView,
     TurnedBack,
@@ -142,7 +143,7 @@ class AdmissionMiddleware:
             headers=headers,
             secure=is_secure(scope, self._opened.peers),
         )
-        if not _one_reading(path, scope["path"]):
+        if not _one_reading(path, scope["path"]) and not self._gate.observes(view.hosts):
             await send_answer(_not_canonical("path and raw path differ"), scope, send)
             return
         verdict = await self._gate.judge(view)
@@ -156,6 +157,14 @@ class AdmissionMiddleware:
                     remembered = (verdict, view.secure, inner_headers)
                     self._remembered.keep(request, ticket, remembered, headers)
                 await self._pass_on(verdict, view.secure, inner_headers, scope, receive, send)
+            case Observed(route=route):
+                # As without us, but for what only we may say, and for tokens that are no business of
+                # the backend's. No cookie, no redirect, no mark of ours on the answer.
+                inner_headers = _for_backend(
+                    view, self._gate.events, route.event, None, judged=False
+                )
+                let_by = Forward(route)
+                await self._pass_on(let_by, view.secure, inner_headers, scope, receive, send)
             case Untouched():
                 # Untouched, but for what only we may say: the backend trusts it on every host.
                 inner = dict(scope)
@@ -271,12 +280,17 @@ def _with_pass(
 
 
 def _for_backend(
-    view: RequestView, events: tuple[EventId, ...], event: EventId, held: PassClaims | None
+    view: RequestView,
+    events: tuple[EventId, ...],
+    event: EventId,
+    held: PassClaims | None,
+    *,
+    judged: bool = True,
 ) -> list[RawHeader]:
     """Remove what is ours or pretends to be, and say who comes."""
     headers: list[RawHeader] = []
     for name, value in view.headers:
-        if held is None and name in _METHOD_OVERRIDES:
+        if judged and held is None and name in _METHOD_OVERRIDES:
             continue
         if name == b"cookie":
             rest = without_our_cookies(value, events)

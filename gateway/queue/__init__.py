@@ -4,6 +4,8 @@ Each fetches, decides and acts, and returns a value for everything that was to b
 is a value, an exception is somebody's mistake.
 """
 
+from gateway.queue.desk import outcome_of
+from gateway.queue.diagnoses import DIAGNOSIS_LIFE_S, Diagnoses, diagnosis_name
 from gateway.queue.handovers import HANDOVER_LIFE_S, Handovers
 from gateway.queue.places import Places
 from gateway.queue.results import (
@@ -19,6 +21,7 @@ from gateway.queue.results import (
 from gateway.queue.sessions import FULL_RETRY_S, Sessions
 
 __all__ = [
+    "DIAGNOSIS_LIFE_S",
     "FULL_RETRY_S",
     "HANDOVER_LIFE_S",
     "JoinCall",
@@ -30,8 +33,10 @@ __all__ = [
     "Room",
     "Standing",
     "Ticket",
+    "diagnosis_name",
+    "outcome_of",
 ]
 
 
-class Room(Places, Sessions, Handovers):
-    """All use cases for visitors, on one set of ports."""
+class Room(Places, Sessions, Handovers, Diagnoses):
+    """All use cases, on one set of ports."""

@@ -148,16 +148,29 @@ class Desk:
 
     def decide(self, event: EventId, visitor: Visitor, *, on_finish_path: bool = False) -> Decision:
         """Decide from memory on a request to a protected path."""
+        decision = self._decide(event, visitor, on_finish_path)
+        self._observer.decided(event, outcome_of(decision))
+        return decision
+
+    def would_decide(
+        self, event: EventId, visitor: Visitor, *, on_finish_path: bool = False
+    ) -> Decision:
+        """Say what would be decided. Nothing is counted and nothing follows from it."""
+        return self._decide(event, visitor, on_finish_path)
+
+    def note_observed(self, event: EventId, outcome: str) -> None:
+        """Count what would have come of a request that went through; `outcome` is of a closed set."""
+        self._observer.observed(event, outcome)
+
+    def _decide(self, event: EventId, visitor: Visitor, on_finish_path: bool) -> Decision:
         snapshot = self._snapshots.get(event)
-        decision = decide(
+        return decide(
             snapshot,
             visitor,
             now_s=self._clock.now_s(),
             age_s=0.0 if snapshot is None else self._clock.monotonic_s() - snapshot.read_at_s,
             on_finish_path=on_finish_path,
         )
-        self._observer.decided(event, outcome_of(decision))
-        return decision
 
     def ticket(self, held: PassClaims) -> Ticket:
         """Return for how long the decision that was just made on `held` may be remembered."""

@@ -39,6 +39,11 @@ from gateway.tokens.keys import PublicKey, PublicKeys, SigningKey, SigningKeys
 REFRESH_GRACE_S: Final = 7 * 24 * 3600
 """A queue token may be refreshed this long after its end."""
 
+POINTER_TYP: Final = "pointer+jwt"
+"""A pointer document that was signed (`statements.py`); no token, and refused as one."""
+
+MAX_STATEMENT_BYTES: Final = 65_536
+
 _SIGNATURE_BYTES: Final = 64
 _ES256: Final = ECAlgorithm(ECAlgorithm.SHA256)
 
@@ -80,6 +85,27 @@ class Signer:
     def sign_pass(self, claims: PassClaims) -> str:
         return self.sign(PASS_TYP, claims.to_payload())
 
+    @property
+    def kid(self) -> str:
+        """Return the name of the key that signs now.
+
+        Raises:
+            KeyRingError: No key is active.
+        """
+        return self._keys.active_signing_key.kid
+
+    def sign_pointer(self, payload: Mapping[str, object]) -> str:
+        """Sign a pointer document with its claims.
+
+        Raises:
+            KeyRingError: No key is active.
+            BadInput: The statement would be longer than any verifier takes.
+        """
+        statement = self._signed(POINTER_TYP, payload)
+        if len(statement) > MAX_STATEMENT_BYTES:
+            raise BadInput(f"a statement may have {MAX_STATEMENT_BYTES} bytes")
+        return statement
+
     def sign(self, typ: str, payload: Mapping[str, object]) -> str:
         """Sign a payload of JSON values under `typ`, which is text of ours and never a client's.
 
@@ -87,6 +113,12 @@ class Signer:
             KeyRingError: No key is active.
             BadInput: The token would be longer than any verifier takes.
         """
+        token = self._signed(typ, payload)
+        if len(token) > MAX_TOKEN_BYTES:
+            raise BadInput(f"a token may have {MAX_TOKEN_BYTES} bytes; shorten the issuer's name")
+        return token
+
+    def _signed(self, typ: str, payload: Mapping[str, object]) -> str:
         key = self._keys.active_signing_key
         if key is not self._prepared_for:
             self._headers = {}
@@ -96,10 +128,7 @@ class Signer:
             header = self._headers[typ] = write_header(key.kid, typ)
         signing_input = header + b"." + encode_segment(msgspec.json.encode(payload))
         signature = _ES256.sign(signing_input, key.private_key)
-        token = signing_input + b"." + encode_segment(signature)
-        if len(token) > MAX_TOKEN_BYTES:
-            raise BadInput(f"a token may have {MAX_TOKEN_BYTES} bytes; shorten the issuer's name")
-        return token.decode("ascii")
+        return (signing_input + b"." + encode_segment(signature)).decode("ascii")
 
 
 class Verifier:

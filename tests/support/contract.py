@@ -16,8 +16,10 @@ Answered: TypeAlias = tuple[str, str, int]
 
 _METHODS = ("get", "post", "options")
 
-# Of every answer, and so of none in particular; a proxy in front adds its own `Server`.
-_OF_HTTP = frozenset({"date", "content-length", "content-type", "connection", "server"})
+# Of every answer, and so of none in particular; a proxy in front adds its own `Server` and `Via`.
+_OF_HTTP = frozenset(
+    {"date", "content-length", "content-type", "connection", "server", "transfer-encoding", "via"}
+)
 
 
 class Contract:

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -178,6 +178,7 @@ class Gateway:
 
     Args:
         guarded: Whether a backend stands behind the edge; else only the interface answers.
+        around: Puts something around the whole of it, to see what comes in.
     """
 
     def __init__(
@@ -187,6 +188,7 @@ class Gateway:
         backend: Backend | None = None,
         parser: Parser = "httptools",
         guarded: bool = True,
+        around: Callable[[ASGIApp], ASGIApp] | None = None,
     ) -> None:
         self.settings = settings
         self.backend = backend or Backend()
@@ -194,6 +196,8 @@ class Gateway:
         app: ASGIApp = AdmissionMiddleware(self.backend, self.opened)
         if not guarded:
             app = _Unguarded(self.opened)
+        if around is not None:
+            app = around(app)
         self._server = Server(app, parser=parser)
 
     @property

@@ -1,5 +1,6 @@
 """`gateway status`: the numbers of one event, or of all."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -25,6 +26,9 @@ Examples:
   gateway status sale --json | jq .waiting
 
 {STATUS_HELP}
+\b
+  mode                enforce, or observe: everybody is let through; null where these settings do not
+                      name the event
 """,
 )
 @click.argument("event", type=EVENT, required=False)
@@ -39,8 +43,13 @@ def status(session: Session, event: EventId | None) -> None:
         show_all(session)
         return
     snapshot = ask_ledger(session, lambda ledger: ledger.read(event))
-    document = status_document(snapshot)
-    answer(session, document, status_text(document))
+    mode = mode_of(session, event)
+    document = {**status_document(snapshot), "mode": mode}
+    answer(
+        session,
+        document,
+        status_text(document) + _observed_text([event] if mode == "observe" else []),
+    )
 
 
 def show_all(session: Session) -> None:
@@ -51,7 +60,8 @@ def show_all(session: Session) -> None:
         documents: list[dict[str, Any]] = []
         for event in await ledger.events():
             try:
-                documents.append(status_document(await ledger.read(event)))
+                document = status_document(await ledger.read(event))
+                documents.append({**document, "mode": mode_of(session, event)})
             except EventGone:
                 continue
             except StateLost as exc:
@@ -61,9 +71,26 @@ def show_all(session: Session) -> None:
 
     documents = ask_ledger(session, read_all)
     text = overview_text(documents) if documents else nothing_here(session)
+    text += _observed_text(
+        [document["event"] for document in documents if document.get("mode") == "observe"]
+    )
     answer(session, {"events": documents}, text)
     if lost:
         raise lost[0]
+
+
+def mode_of(session: Session, event: EventId) -> str | None:
+    """Return what the settings say is done with decisions; another gateway's may say otherwise."""
+    settings = session.settings.events.get(event)
+    return None if settings is None else settings.mode
+
+
+def _observed_text(events: Sequence[str]) -> str:
+    if not events:
+        return ""
+    names = ", ".join(events)
+    warning = click.style("EVERYBODY IS LET THROUGH", fg="red", bold=True)
+    return f'\n\n{warning}: {names} by mode = "observe" in these settings.'
 
 
 def nothing_here(session: Session) -> str:

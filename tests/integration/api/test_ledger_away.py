@@ -104,6 +104,7 @@ def test_a_gateway_that_never_read_the_ledger_says_so(own_stage: Stage) -> None:
         pointer = visitor.call("")
         assert pointer.verdict == (503, "about:blank")
         assert int(pointer.header("retry-after") or "") >= 1
+        assert visitor.get("/queue/sale/pointer.jws").verdict == (503, "about:blank")
         for verb in ("join", "position", "claim", "refresh"):
             assert visitor.call(verb, {"queue-token": place}).verdict == AWAY
         assert visitor.navigate("/queue/sale/room/plain").status == 503

@@ -99,7 +99,8 @@ def test_it_names_every_path_that_is_answered() -> None:
     }
     verbs = ("position", "join", "claim", "extend", "refresh", "leave", "events", "ws")
     pages = ("room", "room/plain", "room/{file}", "session.js", "onward", "enter")
-    queue = {"/queue/{event}", *(f"/queue/{{event}}/{verb}" for verb in (*verbs, *pages))}
+    calls = (*verbs, "pointer.jws", *pages)
+    queue = {"/queue/{event}", *(f"/queue/{{event}}/{call}" for call in calls)}
     assert set(DOCUMENT["paths"]) == own | queue
 
 

@@ -94,7 +94,7 @@ def test_list_and_status_show_every_event(typed: Operator, sale: Sale) -> None:
     for command in (("event", "list"), ("status",)):
         shown = typed(*command, "--json")
         found = [entry for entry in shown.document["events"] if entry["event"] == sale.event]
-        assert found[0].keys() == STATUS_FIELDS
+        assert found[0].keys() == STATUS_FIELDS | {"mode"}
         assert sale.event in typed(*command).out
 
 
@@ -104,7 +104,8 @@ def test_status_has_the_numbers_of_the_ledger(typed: Operator, sale: Sale) -> No
 
     status = typed("status", sale.event, "--json").document
 
-    assert status.keys() == STATUS_FIELDS
+    assert status.keys() == STATUS_FIELDS | {"mode"}
+    assert status["mode"] is None, "the settings do not name this event"
     assert status["event"] == sale.event
     assert (status["issued"], status["served_up_to"], status["waiting"]) == (5, 2, 3)
     assert (status["active_sessions"], status["max_sessions"], status["claims"]) == (0, 20, 0)
