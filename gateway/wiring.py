@@ -357,6 +357,7 @@ def open_gate(
                     hosts=settings.admin_hosts(),
                     body_limit=settings.server.body_bytes,
                     pages=console_routes(),
+                    modes={EventId(name): event.mode for name, event in settings.events.items()},
                 ),
                 peers,
             ),

@@ -1,7 +1,7 @@
 """The admin interface as one ASGI app: its calls, who may make them, and what is noted of each."""
 
 import logging
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -20,6 +20,7 @@ from gateway.admin.views import Views
 from gateway.answers import Answer, problem, send_answer
 from gateway.calls import json_answer
 from gateway.domain.peers import Peers
+from gateway.domain.positions import EventId
 from gateway.errors import GatewayError
 from gateway.operators.file import OperatorFile
 from gateway.operators.keys import Role
@@ -91,6 +92,7 @@ class AdminInterface:
         body_limit: int,
         limits: AdminLimits | None = None,
         pages: Sequence[BaseRoute] = (),
+        modes: Mapping[EventId, str] | None = None,
     ) -> None:
         limits = limits or AdminLimits()
         self._clock = clock
@@ -100,7 +102,7 @@ class AdminInterface:
         self._lines = Allowance(limits.lines, most=1)
         self._unlogged = 0
         self._openapi: Answer | None = None
-        self.calls = self._calls(Views(ledger, clock), Acts(ledger, self._check_role))
+        self.calls = self._calls(Views(ledger, clock, modes or {}), Acts(ledger, self._check_role))
         paths = dict.fromkeys(call.path for call in self.calls)
         self._router = Router(
             [

@@ -21,6 +21,7 @@ SHORT: Final = (
     "event",
     "state",
     "message",
+    "mode",
     "generation",
     "issued",
     "served_up_to",
@@ -39,8 +40,9 @@ MOST_ENTRIES: Final = 1000
 class Views:
     """Remembers what was seen of the events that are being watched, for their rates."""
 
-    def __init__(self, ledger: Ledger, clock: Clock) -> None:
+    def __init__(self, ledger: Ledger, clock: Clock, modes: Mapping[EventId, str]) -> None:
         self._ledger = ledger
+        self._modes = modes
         self._clock = clock
         self._watching: dict[EventId, tuple[Watching, float]] = {}
 
@@ -48,7 +50,7 @@ class Views:
         documents: list[dict[str, Any]] = []
         for event in await self._ledger.events():
             try:
-                status = status_document(await self._ledger.read(event))
+                status = status_document(await self._ledger.read(event), self._modes.get(event))
             except EventGone:
                 continue
             except (StateLost, EventHealing) as exc:
@@ -102,7 +104,7 @@ class Views:
         watching, seen_s = self._watching.get(event, (None, now_s))
         if watching is None or now_s - seen_s > RATE_S:
             # Nobody has looked for a while: the samples know better what happened meanwhile.
-            watching = Watching(await self._ledger.samples(event))
+            watching = Watching(await self._ledger.samples(event), self._modes.get(event))
         self._watching[event] = (watching, now_s)
         return watching.look(snapshot, await self._ledger.gateways(event))
 

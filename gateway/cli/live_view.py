@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import click
 
-from gateway.cli.rendering import pairs, people, state_word
+from gateway.cli.rendering import observed_text, pairs, people, state_word
 from gateway.operating.durations import describe_duration, describe_moment
 from gateway.operating.picture import TICK_S, TICKS, Picture
 
@@ -60,6 +60,8 @@ def screen(picture: Picture, trouble: str | None, *, blocks: str = BLOCKS) -> st
     lines = [head, "", *pairs(rows, indent="  ").splitlines(), ""]
     lines.append(f"  The lines show the last {describe_duration(TICK_S * TICKS)}.")
     lines += ["", *_gateway_lines(document["gateways"])]
+    if document["mode"] == "observe":
+        lines.append(observed_text([document["event"]]).lstrip("\n"))
     if trouble is not None:
         lines += ["", click.style(f"  {trouble}", fg="red", bold=True)]
     return "\n".join(line.rstrip() for line in lines)

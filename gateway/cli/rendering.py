@@ -284,3 +284,12 @@ def _usual_text(effects: Mapping[str, Any]) -> str:
     if largest is not None:
         words.append(f"the largest release was of {people(largest)}")
     return "; ".join(words)
+
+
+def observed_text(events: Sequence[str]) -> str:
+    """Say loudly which events only observe; nothing where none does."""
+    if not events:
+        return ""
+    names = ", ".join(events)
+    warning = click.style("EVERYBODY IS LET THROUGH", fg="red", bold=True)
+    return f'\n\n{warning}: {names} by mode = "observe" in these settings.'

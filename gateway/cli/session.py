@@ -54,6 +54,12 @@ class Group(click.Group):
     command_class = Command
 
 
+def mode_of(session: Session, event: str) -> str | None:
+    """Return what the settings say is done with decisions; another gateway's may say otherwise."""
+    settings = session.settings.events.get(event)
+    return None if settings is None else settings.mode
+
+
 def _json_option() -> click.Option:
     return click.Option(
         ["--json"],

@@ -14,6 +14,8 @@ STATUS_HELP = """\
 \b
 Fields of --json:
   event, state, message, generation
+  mode                enforce, or observe: everybody is let through; null where the settings do not
+                      name the event
   issued              positions handed out so far
   served_up_to        the pointer: every turn up to it was let in
   waiting             handed out, not let in
@@ -36,13 +38,15 @@ Fields of --json:
 """
 
 
-def status_document(snapshot: EventSnapshot) -> dict[str, Any]:
+def status_document(snapshot: EventSnapshot, mode: str | None = None) -> dict[str, Any]:
+    """`mode` is what the settings of who asks say of the event; null where they do not name it."""
     rate_per_s = release_rate_per_s(snapshot)
     draw, healed = snapshot.draw, snapshot.healed
     return {
         "event": snapshot.event,
         "state": snapshot.state.value,
         "message": snapshot.message,
+        "mode": mode,
         "generation": snapshot.generation,
         "issued": snapshot.issued,
         "served_up_to": snapshot.served_up_to,

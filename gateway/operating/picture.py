@@ -82,10 +82,12 @@ class Watching:
 
     Args:
         samples: What gateways have noted, oldest first.
+        mode: What the settings say of the event: enforce or observe; None where they do not name it.
     """
 
-    def __init__(self, samples: Sequence[Sample] = ()) -> None:
+    def __init__(self, samples: Sequence[Sample] = (), mode: str | None = None) -> None:
         self._samples = samples
+        self._mode = mode
         self._moments: deque[Moment] = deque(maxlen=MOST_MOMENTS)
         self._generation: int | None = None
 
@@ -108,7 +110,7 @@ class Watching:
         missed = no_shows(people, snapshot.claims, snapshot.late, door)
         decided = missed + snapshot.claims - snapshot.late
         document = {
-            **status_document(snapshot),
+            **status_document(snapshot, self._mode),
             "at": round(seen.at_s, 1),
             "arrivals_per_min": per_minute(moments, "issued"),
             "let_in_per_min": per_minute(moments, "let_in"),

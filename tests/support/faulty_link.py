@@ -80,6 +80,7 @@ class FaultyLink:
             yield self
         finally:
             await self._stop_listening()
+            await asyncio.sleep(0)  # for who was being accepted just then
             for task in self._serving:
                 task.cancel()
             await asyncio.gather(*self._serving, return_exceptions=True)
@@ -141,7 +142,13 @@ class FaultyLink:
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.create_task(self._serve(reader, writer))
         self._serving.add(task)
-        task.add_done_callback(self._serving.discard)
+
+        def is_over(task: asyncio.Task[None]) -> None:
+            self._serving.discard(task)
+            # A task that was cancelled before it began has ended nothing.
+            _end(writer)
+
+        task.add_done_callback(is_over)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

@@ -15,7 +15,7 @@ from gateway.cli.output import answer, note
 from gateway.cli.parameters import EVENT
 from gateway.cli.policy_flags import policy_flags
 from gateway.cli.rendering import changes_text, policy_text, status_text
-from gateway.cli.session import Group, Session, pass_session
+from gateway.cli.session import Group, Session, mode_of, pass_session
 from gateway.domain.events import EventPolicy
 from gateway.domain.operator_log import Author
 from gateway.domain.positions import EventId
@@ -88,7 +88,7 @@ def show(session: Session, name: EventId) -> None:
 
     snapshot = ask_ledger(session, lambda ledger: ledger.read(name))
     settings = session.settings.events.get(name)
-    document = status_document(snapshot)
+    document = status_document(snapshot, mode_of(session, name))
     document["route"] = None if settings is None else msgspec.to_builtins(settings)
     hosts = "no host: add it to the settings" if settings is None else ", ".join(settings.hosts)
     text = (

@@ -1,5 +1,6 @@
 """`gateway keys`: the key ring of the settings."""
 
+import re
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -10,8 +11,21 @@ from gateway.cli.configured_keys import configured_keys
 from gateway.cli.exits import Refused
 from gateway.cli.output import answer, require_consent
 from gateway.cli.rendering import table
-from gateway.cli.session import Group, Session, pass_session
+from gateway.cli.session import Command, Group, Session, pass_session
 from gateway.operating.durations import describe_moment, parse_moment
+
+_DASHED_KID = re.compile(r"-[A-Za-z0-9_-]{5,42}")
+
+
+class KeyCommand(Command):
+    """Takes a KID that begins with a dash for what it is: one in 64 does (RFC 7638, base64url)."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        options = {name for param in self.get_params(ctx) for name in param.opts}
+        kids = [a for a in args if _DASHED_KID.fullmatch(a) and a not in options]
+        if "--" in args or not kids:
+            return super().parse_args(ctx, args)
+        return super().parse_args(ctx, [a for a in args if a not in kids] + ["--", *kids])
 
 
 @click.group(
@@ -68,7 +82,7 @@ def list_(session: Session) -> None:
     answer(session, {"dir": str(folder), "keys": [asdict(entry) for entry in entries]}, text)
 
 
-@keys.command("activate", epilog="\b\nExample:\n  gateway keys activate Xk3v9Q")
+@keys.command("activate", cls=KeyCommand, epilog="\b\nExample:\n  gateway keys activate Xk3v9Q")
 @click.argument("kid")
 @pass_session
 def activate(session: Session, kid: str) -> None:
@@ -83,7 +97,7 @@ def activate(session: Session, kid: str) -> None:
     answer(session, asdict(entry), f"Key {entry.kid} signs from now on.")
 
 
-@keys.command("retire", epilog="\b\nExample:\n  gateway keys retire Xk3v9Q")
+@keys.command("retire", cls=KeyCommand, epilog="\b\nExample:\n  gateway keys retire Xk3v9Q")
 @click.argument("kid")
 @pass_session
 def retire(session: Session, kid: str) -> None:
@@ -94,7 +108,7 @@ def retire(session: Session, kid: str) -> None:
     answer(session, asdict(entry), f"Key {entry.kid} is retired; what it signed stays good.")
 
 
-@keys.command("remove", epilog="\b\nExample:\n  gateway keys remove Xk3v9Q --yes")
+@keys.command("remove", cls=KeyCommand, epilog="\b\nExample:\n  gateway keys remove Xk3v9Q --yes")
 @click.argument("kid")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @pass_session

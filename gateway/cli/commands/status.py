@@ -1,6 +1,5 @@
 """`gateway status`: the numbers of one event, or of all."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -8,8 +7,8 @@ import click
 from gateway.cli.bridge import ask_ledger
 from gateway.cli.output import answer
 from gateway.cli.parameters import EVENT
-from gateway.cli.rendering import overview_text, status_text
-from gateway.cli.session import Command, Session, pass_session
+from gateway.cli.rendering import observed_text, overview_text, status_text
+from gateway.cli.session import Command, Session, mode_of, pass_session
 from gateway.domain.positions import EventId
 from gateway.errors import EventGone, StateLost
 from gateway.operating.documents import STATUS_HELP, status_document
@@ -26,9 +25,6 @@ Examples:
   gateway status sale --json | jq .waiting
 
 {STATUS_HELP}
-\b
-  mode                enforce, or observe: everybody is let through; null where these settings do not
-                      name the event
 """,
 )
 @click.argument("event", type=EVENT, required=False)
@@ -44,11 +40,11 @@ def status(session: Session, event: EventId | None) -> None:
         return
     snapshot = ask_ledger(session, lambda ledger: ledger.read(event))
     mode = mode_of(session, event)
-    document = {**status_document(snapshot), "mode": mode}
+    document = status_document(snapshot, mode)
     answer(
         session,
         document,
-        status_text(document) + _observed_text([event] if mode == "observe" else []),
+        status_text(document) + observed_text([event] if mode == "observe" else []),
     )
 
 
@@ -60,8 +56,8 @@ def show_all(session: Session) -> None:
         documents: list[dict[str, Any]] = []
         for event in await ledger.events():
             try:
-                document = status_document(await ledger.read(event))
-                documents.append({**document, "mode": mode_of(session, event)})
+                snapshot = await ledger.read(event)
+                documents.append(status_document(snapshot, mode_of(session, event)))
             except EventGone:
                 continue
             except StateLost as exc:
@@ -71,26 +67,12 @@ def show_all(session: Session) -> None:
 
     documents = ask_ledger(session, read_all)
     text = overview_text(documents) if documents else nothing_here(session)
-    text += _observed_text(
+    text += observed_text(
         [document["event"] for document in documents if document.get("mode") == "observe"]
     )
     answer(session, {"events": documents}, text)
     if lost:
         raise lost[0]
-
-
-def mode_of(session: Session, event: EventId) -> str | None:
-    """Return what the settings say is done with decisions; another gateway's may say otherwise."""
-    settings = session.settings.events.get(event)
-    return None if settings is None else settings.mode
-
-
-def _observed_text(events: Sequence[str]) -> str:
-    if not events:
-        return ""
-    names = ", ".join(events)
-    warning = click.style("EVERYBODY IS LET THROUGH", fg="red", bold=True)
-    return f'\n\n{warning}: {names} by mode = "observe" in these settings.'
 
 
 def nothing_here(session: Session) -> str:

@@ -13,7 +13,7 @@ from gateway.cli.bridge import ask_ledger
 from gateway.cli.live_view import ASCII_BLOCKS, BLOCKS, line, screen, what_changes
 from gateway.cli.output import to_json
 from gateway.cli.parameters import EVENT
-from gateway.cli.session import Command, Session, pass_session
+from gateway.cli.session import Command, Session, mode_of, pass_session
 from gateway.domain.positions import EventId
 from gateway.errors import EventGone, LedgerUnavailable
 from gateway.operating.documents import STATUS_HELP
@@ -59,11 +59,12 @@ def watch(session: Session, event: EventId, every_s: float, once: bool) -> None:
     At a terminal it is a screen that is drawn anew. Elsewhere, and with --json, it is one line for each
     change. The numbers are those of gateway status.
     """
+    mode = mode_of(session, event)
     is_screen = not (session.json or once) and has_screen()
     show = _Shown(as_json=session.json, once=once, is_screen=is_screen)
     try:
         with _own_screen(is_screen):
-            ask_ledger(session, lambda ledger: _follow(ledger, event, every_s, once, show))
+            ask_ledger(session, lambda ledger: _follow(ledger, event, mode, every_s, once, show))
     except KeyboardInterrupt:
         return
 
@@ -71,6 +72,7 @@ def watch(session: Session, event: EventId, every_s: float, once: bool) -> None:
 async def _follow(
     ledger: Ledger,
     event: EventId,
+    mode: str | None,
     every_s: float,
     once: bool,
     show: Callable[[Picture | None, str | None], None],
@@ -87,7 +89,7 @@ async def _follow(
         trouble = None
         try:
             if watching is None:
-                watching = Watching(await ledger.samples(event))
+                watching = Watching(await ledger.samples(event), mode)
             picture = watching.look(await ledger.read(event), await ledger.gateways(event))
         except EventGone:
             raise

@@ -17,6 +17,13 @@ def operator(tmp_path: Path, typist: Callable[[Path], Operator]) -> Operator:
     return typist(tmp_path)
 
 
+def test_a_kid_that_begins_with_a_dash_is_no_option(operator: Operator) -> None:
+    for command in ("activate", "retire", "remove"):
+        for kid in ("-abcdefgh", "--jsonabc", "-hYq3_-x"):
+            asked = operator("keys", command, kid, *(["--yes"] if command == "remove" else []))
+            assert "no key" in asked.err.lower()
+
+
 def test_a_key_is_made_activated_retired_and_removed(operator: Operator) -> None:
     assert operator("keys", "list", "--json").document["keys"] == []
     assert "Make one: gateway keys new" in operator("keys", "list").out

@@ -237,6 +237,7 @@ function renderEvent(doc) {
   byId("state").dataset.state = doc.state;
   show("message", doc.message !== "");
   write("message", `Visitors read: ${doc.message}`);
+  show("observed", doc.mode === "observe");
   show("healed", doc.healed !== null);
   if (doc.healed !== null) write("healed", `It was brought back at ${words.moment(doc.healed.at)} (${doc.healed.why}).`);
   renderFigures(doc);
