@@ -21,6 +21,8 @@ $(VENV)/test.stamp: pyproject.toml
 	-$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[browser]'
 # The same for the proxies that are put in front of the gateway.
 	-$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[fronts]'
+# The same for the judges of what is shipped for deployments.
+	-$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[deploy]'
 	@touch $@
 
 demo: $(VENV)/run.stamp ## Run a gateway in front of a sample site, on an embedded ledger
@@ -31,7 +33,8 @@ demo: $(VENV)/run.stamp ## Run a gateway in front of a sample site, on an embedd
 FAULTS := tests/faults tests/integration/topologies tests/integration/cli tests/integration/server
 LEDGER := tests/integration/ledger tests/properties
 BROWSER := tests/browser
-FRONTS := tests/integration/fronts tests/integration/doctor tests/integration/client tests/integration/admin
+FRONTS := tests/integration/fronts tests/integration/doctor tests/integration/client tests/integration/admin \
+	tests/integration/deploy tests/integration/examples tests/integration/docs
 
 test: $(VENV)/test.stamp ## Run every test that this machine has the tools for
 	@$(MAKE) --no-print-directory --jobs=4 --output-sync=target test-faults test-browser test-others test-fronts test-ledger

@@ -117,7 +117,7 @@ class _SiteVouchers:
 
 @dataclass(slots=True)
 class OpenedGate:
-    """Everything that one process needs to answer; implements `edge.middleware.OpenGate`.
+    """Everything that one process needs to answer; implements `edge.opening.OpenGate`.
 
     Attributes:
         interface: The public app: `/queue/…`, `/auth`, keys and probes.

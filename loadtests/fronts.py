@@ -1,10 +1,11 @@
-"""nginx alone, with the gateway as its forward auth, and the gateway's own edge, side by side.
+"""nginx and HAProxy alone, with the gateway behind them, and the gateway's own edge, side by side.
 
     python loadtests/fronts.py             # two minutes
     python loadtests/fronts.py --quick     # does it run? The figures mean nothing
     python loadtests/fronts.py --json
 
-The same admitted visitors ask for the same page everywhere. nginx runs from the files in `deploy/nginx`.
+The same admitted visitors ask for the same page everywhere. nginx runs from the files in `deploy/nginx`;
+HAProxy, where there is one, from what `gateway config haproxy` writes.
 All that stands before the site shares one core, the gateway behind nginx too; load, site and ledger share
 the other.
 Rounds go over all rows, each ratio is taken within its round, and medians are shown.
@@ -27,6 +28,7 @@ from gateway.ledger.embedded import EmbeddedServer
 from loadtests.contestants import Contestant, ContestantProcess
 from loadtests.figures import machine
 from loadtests.hammer import Job, LoadBroken, LoadGenerator
+from loadtests.haproxy import HAProxy, VerifyingHAProxy, haproxy_binary
 from loadtests.materials import EVENT, Materials, pass_cookie, request, write_settings
 from loadtests.nginx import Nginx, nginx_binary
 from loadtests.placement import cores, pin
@@ -40,6 +42,11 @@ ALONE, ASKING, KEEPING, EDGE = (
     "nginx, asking each time",
     "nginx, keeping admissions",
     "the gateway's own edge",
+)
+HAPROXY_ALONE, HAPROXY_ASKING, HAPROXY_VERIFIES = (
+    "HAProxy alone",
+    "HAProxy, asking each time",
+    "HAProxy, verifying passes itself",
 )
 POINTER, POINTER_KEPT = "pointer document, gateway", "pointer document, kept by nginx"
 
@@ -115,11 +122,27 @@ def start(
     )
     book = [request("GET", "/book", pass_cookie(held)) for held in materials.new_passes(VISITORS)]
     pointer = [request("GET", f"/queue/{EVENT}")]
+    beside: list[Row] = []
+    if haproxy_binary() is not None:
+        plain = stack.enter_context(HAProxy(folder / "haproxy-alone", server_core, site.port))
+        beside = [Row(HAPROXY_ALONE, plain.port, book, HAPROXY_ALONE)]
+        for name, told in ((HAPROXY_ASKING, False), (HAPROXY_VERIFIES, True)):
+            proxy = VerifyingHAProxy(
+                folder / f"h{told:d}",
+                server_core,
+                site=site.port,
+                gateway=asked.port,
+                keys=folder / "keys",
+                generation=materials.generation,
+                told=told,
+            )
+            beside.append(Row(name, stack.enter_context(proxy).port, book, HAPROXY_ALONE))
     return [
         Row(ALONE, alone.port, book, ALONE),
         Row(ASKING, asking.port, book, ALONE),
         Row(KEEPING, keeping.port, book, ALONE),
         Row(EDGE, edge.port, book, ALONE),
+        *beside,
         Row(POINTER, asked.port, pointer, POINTER),
         Row(POINTER_KEPT, keeping.port, pointer, POINTER),
     ]

@@ -79,7 +79,7 @@ class Materials:
         ring = KeyRing.load(folder / "keys")
         self._key = ring.active_signing_key.private_key
         self._signer = Signer(ring)
-        self._generation, joined = asyncio.run(_open_event(ledger_url))
+        self.generation, joined = asyncio.run(_open_event(ledger_url))
         self._next = WAITING
         self.queue_tokens = [
             self._signer.sign_queue(
@@ -88,7 +88,7 @@ class Materials:
                     event=EVENT,
                     visitor=secrets.token_urlsafe(16),
                     position=position,
-                    generation=self._generation,
+                    generation=self.generation,
                     issued_at=int(time.time()),
                     expires_at=int(time.time()) + LIFE_S,
                 )
@@ -109,7 +109,7 @@ class Materials:
                     event=EVENT,
                     visitor=secrets.token_urlsafe(16),
                     position=Position(position),
-                    generation=self._generation,
+                    generation=self.generation,
                     issued_at=now,
                     expires_at=now + LIFE_S,
                 )

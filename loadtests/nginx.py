@@ -86,7 +86,7 @@ class Nginx:
         binary = nginx_binary()
         if binary is None:
             raise FileNotFoundError("nginx")
-        port = _free_port()
+        port = free_port()
         config = self._write(port)
         command = [binary, "-p", str(self._folder), "-c", str(config)]
         before = os.sched_getaffinity(0) if self._core is not None else set[int]()
@@ -129,10 +129,25 @@ class Nginx:
         return _PROXY.format(port=port, backend=self._backend)
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def wait_until_listening(port: int) -> None:
+    """Wait until somebody listens at a port.
+
+    Raises:
+        TimeoutError: Nobody did in time.
+    """
+    deadline = time.monotonic() + START_S
+    while time.monotonic() < deadline:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.02)
+    raise TimeoutError(f"nobody listens at port {port}")
 
 
 def _wait_for(master: int, port: int) -> int:

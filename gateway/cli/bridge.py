@@ -34,16 +34,22 @@ HEALING_PATIENCE_S = 6.0
 RETRY_AFTER_S = (0.2, 0.5, 1.0, 2.0)
 
 
-def ask_ledger(session: Session, question: Callable[[Ledger], Awaitable[T]]) -> T:
+def ask_ledger(
+    session: Session,
+    question: Callable[[Ledger], Awaitable[T]],
+    *,
+    on_time: Callable[[int, float, float], None] | None = None,
+) -> T:
     """Run `question` on the ledger of the settings and return its answer.
 
-    An embedded ledger whose server is not running is started for as long as this takes.
+    An embedded ledger whose server is not running is started for as long as this takes. `on_time` is told
+    the ledger's clock after each read, as `LedgerClock.observe` takes it.
     """
     import asyncio
 
     settings = session.settings.ledger
     with _ledger_url(settings) as url:
-        return asyncio.run(_ask(url, settings.timeout_s, question))
+        return asyncio.run(_ask(url, settings.timeout_s, question, on_time))
 
 
 async def persistently(act: Callable[[], Awaitable[T]]) -> T:
@@ -66,11 +72,18 @@ async def persistently(act: Callable[[], Awaitable[T]]) -> T:
     return await act()
 
 
-async def _ask(url: str, timeout_s: float, question: Callable[[Ledger], Awaitable[T]]) -> T:
+async def _ask(
+    url: str,
+    timeout_s: float,
+    question: Callable[[Ledger], Awaitable[T]],
+    on_time: Callable[[int, float, float], None] | None,
+) -> T:
     from gateway.ledger.redis import RedisLedger
 
     try:
-        ledger = RedisLedger(url, timeout_s=timeout_s, healing_patience_s=HEALING_PATIENCE_S)
+        ledger = RedisLedger(
+            url, timeout_s=timeout_s, on_time=on_time, healing_patience_s=HEALING_PATIENCE_S
+        )
     except ValueError:
         # The client's message may quote a part of the URL, and there may be a password in it.
         raise LedgerUnusable(

@@ -153,7 +153,9 @@ def _on_gateway(exc: GatewayError) -> Report:
             return Report(
                 ExitCode.NO_SUCH_EVENT,
                 "no-such-event",
-                f"There is no event named {name!r}. See which there are: gateway event list",
+                f"There is no event named {name!r}. See which there are: gateway event list. Where it "
+                "was there before, do not create it anew, for that ends every place: "
+                f"gateway recover {name}",
             )
         case EventGone():
             return Report(

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from gateway.domain.events import AS_MANY_AGAIN
+from gateway.domain.events import AS_MANY_AGAIN, Durability
 from gateway.operating.durations import describe_duration, describe_moment
 from gateway.operating.releases import people as people
 
@@ -205,7 +205,17 @@ def _yes_no(value: bool) -> str:
 
 def changes_text(changes: Mapping[str, Sequence[Any]]) -> str:
     """What a policy had and has, by field: `window_s 900 -> 600`."""
-    return ", ".join(f"{field} {before} -> {after}" for field, (before, after) in changes.items())
+    return ", ".join(
+        f"{field} {_changed(field, before)} -> {_changed(field, after)}"
+        for field, (before, after) in changes.items()
+    )
+
+
+def _changed(field: str, value: Any) -> str:
+    """Say what no operator reads as a number: instants and levels."""
+    if field in {"opens_at", "closes_at"}:
+        return describe_moment(value) if value else "never"
+    return Durability(value).word if field == "durability" else str(value)
 
 
 def release_text(document: Mapping[str, Any]) -> str:

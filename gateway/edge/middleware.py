@@ -8,7 +8,7 @@ app = AdmissionMiddleware(app, open_gate("gateway.toml"))
 
 import contextlib
 import re
-from typing import Protocol, assert_never
+from typing import assert_never
 from urllib.parse import quote, unquote
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -27,7 +27,6 @@ from gateway.calls import client_address, home_authority, is_secure, pass_cookie
 from gateway.domain.admission import ProblemType, Refused
 from gateway.domain.carriers import bearer_token, is_queue_header, without_our_cookies
 from gateway.domain.claims import PassClaims
-from gateway.domain.peers import Peers
 from gateway.domain.positions import EventId
 from gateway.domain.return_to import ReturnTo
 from gateway.domain.routes import EventRoute
@@ -41,6 +40,8 @@ from gateway.edge.gate import (
     Unreadable,
     Untouched,
 )
+from gateway.edge.lifespan import GuardedLifespan
+from gateway.edge.opening import OpenGate
 from gateway.edge.remembered import Remembered
 from gateway.errors import LedgerUnavailable
 from gateway.queue import Passed
@@ -56,27 +57,6 @@ _METHOD_OVERRIDES = frozenset({b"x-http-method-override", b"x-http-method", b"x-
 # What a pass has earned is for its bearer. A backend that says nothing of caches says at least that.
 _PRIVATE: RawHeader = (b"cache-control", b"private")
 _SESSION_EXTEND = re.compile(rb"extend=([0-9]{1,5})")
-
-
-class OpenGate(Protocol):
-    """A gate with what keeps it fresh, and our own interface. `gateway.wiring` makes them.
-
-    Attributes:
-        interface: Answers `/queue/…` and the paths in `own_paths`.
-    """
-
-    gate: Gate
-    peers: Peers
-    own_paths: frozenset[bytes]
-
-    @property
-    def interface(self) -> ASGIApp: ...
-
-    async def start(self) -> None:
-        """Begin to watch the ledger. Repeating it does nothing."""
-        ...
-
-    async def aclose(self) -> None: ...
 
 
 class AdmissionMiddleware:
@@ -99,12 +79,12 @@ class AdmissionMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
         if kind == "lifespan":
-            await self.app(scope, self._starting(receive), self._closing(send))
+            await GuardedLifespan(self.app, self._opened, receive, send).run(scope)
             return
         if kind not in ("http", "websocket"):
             raise RuntimeError(f"no admission rule for the ASGI scope {kind!r}")
         if not self._started:
-            # A server or an app without lifespan: the first request starts the watch.
+            # A server without lifespan: the first request starts the watch. Repeating it does nothing.
             await self._opened.start()
             self._started = True
         path = raw_path_of(scope)
@@ -195,24 +175,6 @@ class AdmissionMiddleware:
         inner["headers"] = list(headers)
         listening = _Listening(verdict, secure, self._gate, send)
         await self.app(inner, receive, listening.send)
-
-    def _starting(self, receive: Receive) -> Receive:
-        async def wrapped() -> Message:
-            message = await receive()
-            if message["type"] == "lifespan.startup":
-                await self._opened.start()
-                self._started = True
-            return message
-
-        return wrapped
-
-    def _closing(self, send: Send) -> Send:
-        async def wrapped(message: Message) -> None:
-            if message["type"].startswith("lifespan.shutdown"):
-                await self._opened.aclose()
-            await send(message)
-
-        return wrapped
 
 
 class _Listening:

@@ -23,6 +23,7 @@ from gateway.errors import (
     UnknownEvent,
 )
 from gateway.ledger import keyspace
+from gateway.ledger.breaker import CIRCUIT_OPEN
 from gateway.ledger.redis import RedisLedger
 
 logger = logging.getLogger(__name__)
@@ -175,14 +176,19 @@ class LedgerWatcher:
             cause = exc.cause if isinstance(exc, LedgerUnavailable) else type(exc).__name__
             self._on_failure(cause)
         before = self._troubles.pop(event, None)
+        if cause == CIRCUIT_OPEN and before is not None:
+            # Not asked at all, because of what is told already.
+            cause = before
         if cause is not None:
             self._troubles[event] = cause
         if cause == before:
             return
+        # Without an event it is the list of events that was to be read.
+        about = {"event": event} if event else {}
         if cause is None:
-            logger.info("the ledger is read again", extra={"event": event})
+            logger.info("the ledger is read again", extra=about)
         else:
-            logger.warning("reading the ledger failed", extra={"event": event, "cause": cause})
+            logger.warning("reading the ledger failed", extra={**about, "cause": cause})
 
 
 def _is_ending() -> bool:

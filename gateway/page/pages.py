@@ -40,14 +40,21 @@ def read_look(brand_folder: Path | None) -> Look:
     Args:
         brand_folder: The site's own templates, style, images and texts; None for ours alone.
     """
+    look, troubles = try_look(brand_folder)
+    for trouble in troubles:
+        logger.warning("the brand has a mistake", extra={"trouble": trouble})
+    return look
+
+
+def try_look(brand_folder: Path | None) -> tuple[Look, tuple[str, ...]]:
+    """Return how the pages look, and every mistake of the brand; what has one is left out."""
     brand = read_brand(brand_folder)
     languages = load_languages(brand.texts)
     style = static_file("room.css", built_in("room.css") + b"\n" + brand.style)
     code = scripts()
     renderer = Renderer(brand, languages, style, code)
-    for trouble in (*brand.troubles, *renderer.try_brand(sample_values)):
-        logger.warning("the brand has a mistake", extra={"trouble": trouble})
-    return Look(languages, renderer, (style, *code.all, *brand.images.values()))
+    troubles = (*brand.troubles, *renderer.try_brand(sample_values))
+    return Look(languages, renderer, (style, *code.all, *brand.images.values())), troubles
 
 
 def waiting_pages(room: Room, look: Look, now_s: Callable[[], float]) -> Mapping[str, Page]:

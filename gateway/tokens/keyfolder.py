@@ -6,7 +6,8 @@
 
 Files appear and change in one step (a hard link, a rename), so a reader sees the folder before or
 after a change, and never half of one. A PEM without an entry in `states.json` counts as next: it
-verifies and is published, and does not sign.
+verifies and is published, and does not sign. A folder that is mounted from outside is read by the
+rules of `mounted_folder.py`, and never written.
 """
 
 import fcntl
@@ -36,6 +37,7 @@ from cryptography.hazmat.primitives.serialization import (
 from gateway.errors import KeyRingError
 from gateway.tokens.compact import refuse_repeated_names
 from gateway.tokens.jwks import thumbprint
+from gateway.tokens.mounted_folder import RingFiles, find_ring_files
 
 STATES_FILE: Final = "states.json"
 _LOCK_FILE: Final = ".lock"
@@ -92,6 +94,8 @@ def read_folder(folder: Path) -> tuple[StoredKey, ...]:
         KeyRingError: A file is not as it must be; the message names it and what to do.
     """
     with _named_errors(folder):
+        files = find_ring_files(folder)
+        folder = files.folder
         if folder.stat().st_mode & stat.S_IWOTH:
             # Whoever can put a key here can sign tokens.
             raise KeyRingError(f"{folder}: anyone may write it: chmod o-w {folder}")
@@ -100,7 +104,7 @@ def read_folder(folder: Path) -> tuple[StoredKey, ...]:
     stored: list[StoredKey] = []
     for name in names:
         kid = name.removesuffix(_PEM)
-        key = _read_private_key(folder / name, kid)
+        key = _read_private_key(files, name, kid)
         stored.append(StoredKey(entries.get(kid, KeyEntry(kid)), key))
     # "~" sorts after every digit: keys without a time come last.
     return tuple(sorted(stored, key=lambda key: (key.entry.created or "~", key.entry.kid)))
@@ -112,11 +116,13 @@ def fingerprint(folder: Path) -> tuple[FileMark, ...]:
     Raises:
         KeyRingError: The folder cannot be read.
     """
-    with _named_errors(folder), os.scandir(folder) as found:
-        marks = [FileMark.of(".", folder.stat())]
-        for file in found:
-            if file.name.endswith(_PEM) or file.name == STATES_FILE:
-                marks.append(FileMark.of(file.name, file.stat(follow_symlinks=False)))
+    with _named_errors(folder):
+        folder = find_ring_files(folder).folder
+        with os.scandir(folder) as found:
+            marks = [FileMark.of(".", folder.stat())]
+            for file in found:
+                if file.name.endswith(_PEM) or file.name == STATES_FILE:
+                    marks.append(FileMark.of(file.name, file.stat(follow_symlinks=False)))
     return tuple(sorted(marks))
 
 
@@ -128,6 +134,11 @@ def locked(folder: Path) -> Generator[None]:
         KeyRingError: It cannot be written.
     """
     with _named_errors(folder):
+        if find_ring_files(folder).is_mounted:
+            raise KeyRingError(
+                f"{folder}: is mounted from outside: change the keys in the folder that the Secret is "
+                "made of, then put the Secret in place anew"
+            )
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         lock = os.open(folder / _LOCK_FILE, flags, 0o600)
@@ -193,10 +204,16 @@ def write_states(folder: Path, entries: tuple[KeyEntry, ...]) -> None:
         _sync_folder(folder)
 
 
-def _read_private_key(path: Path, kid: str) -> EllipticCurvePrivateKey:
-    pem, mode = _read_file(path, _MAX_PEM_BYTES)
-    if mode & (stat.S_IRWXG | stat.S_IRWXO):
-        raise KeyRingError(f"{path}: others than its owner may use it: chmod 600 {path}")
+def _read_private_key(files: RingFiles, name: str, kid: str) -> EllipticCurvePrivateKey:
+    path = files.folder / name
+    pem, status = _read_file(path, _MAX_PEM_BYTES)
+    if not files.is_private(status):
+        mending = (
+            "give the Secret defaultMode 0400 and the pod an fsGroup"
+            if files.is_mounted
+            else f"chmod 600 {path}"
+        )
+        raise KeyRingError(f"{path}: others than its owner may use it: {mending}")
     try:
         key = load_pem_private_key(pem, password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as exc:
@@ -212,8 +229,8 @@ def _read_private_key(path: Path, kid: str) -> EllipticCurvePrivateKey:
 def _read_states(path: Path) -> dict[str, KeyEntry]:
     if not os.path.lexists(path):
         return {}
-    content, mode = _read_file(path, _MAX_STATES_BYTES)
-    if mode & stat.S_IWOTH:
+    content, status = _read_file(path, _MAX_STATES_BYTES)
+    if status.st_mode & stat.S_IWOTH:
         raise KeyRingError(f"{path}: anyone may write it: chmod o-w {path}")
     try:
         states = json.loads(content, object_pairs_hook=refuse_repeated_names)
@@ -237,7 +254,7 @@ def _entry(kid: str, fields: dict[str, object]) -> KeyEntry:
     return KeyEntry(kid, state, created, activated, retired)
 
 
-def _read_file(path: Path, max_bytes: int) -> tuple[bytes, int]:
+def _read_file(path: Path, max_bytes: int) -> tuple[bytes, os.stat_result]:
     # NOFOLLOW: a link could make us read, and judge the mode of, a file that is somebody else's.
     # NONBLOCK: a named pipe would hold us for ever.
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -255,7 +272,7 @@ def _read_file(path: Path, max_bytes: int) -> tuple[bytes, int]:
             os.close(handle)
     if len(content) > max_bytes:
         raise KeyRingError(f"{path}: is larger than {max_bytes} bytes")
-    return content, status.st_mode
+    return content, status
 
 
 def _write_new_file(path: Path, content: bytes) -> None:

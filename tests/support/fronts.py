@@ -11,7 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +26,7 @@ from tests.support.visitors import Visitor
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 
-_LISTENING, _GATEWAY, _SITE, _ADMIN = "80", "8080", "3000", "9901"
+LISTENING, GATEWAY, SITE, _ADMIN = "80", "8080", "3000", "9901"
 
 _NGINX_MAIN = """\
 daemon off;
@@ -130,18 +130,24 @@ KINDS = (NGINX, CADDY, TRAEFIK, ENVOY, HAPROXY)
 
 @dataclass(frozen=True, slots=True)
 class Front:
-    """A proxy as it runs."""
+    """A proxy as it runs; `pid` is the process that was started."""
 
     kind: Kind
     port: int
     site: Site
     wire: Wire
     door: Door
+    pid: int
+
+
+Write = Callable[[Kind, Path, dict[str, int], Iterable[str]], None]
 
 
 @contextlib.contextmanager
-def running_front(kind: Kind, gateway: Gateway, door: Door, folder: Path) -> Iterator[Front]:
-    """Run a proxy from its shipped files, in front of a new site and the gateway."""
+def running_front(
+    kind: Kind, gateway: Gateway, door: Door, folder: Path, write: Write | None = None
+) -> Iterator[Front]:
+    """Run a proxy, from its shipped files or as `write` has it, in front of a new site and the gateway."""
     program = kind.program
     if program is None:
         pytest.skip(f"there is no {kind.name} on this machine")
@@ -152,10 +158,10 @@ def running_front(kind: Kind, gateway: Gateway, door: Door, folder: Path) -> Ite
     try:
         with Wire(gateway.port).running() as wire:
             port = free_port()
-            ports = {_LISTENING: port, _GATEWAY: wire.port, _SITE: behind.port, _ADMIN: free_port()}
-            _write(kind, folder, ports, gateway.settings.events)
-            with _process(kind, program, folder, port):
-                yield Front(kind, port, site, wire, door)
+            ports = {LISTENING: port, GATEWAY: wire.port, SITE: behind.port, _ADMIN: free_port()}
+            (write or _write)(kind, folder, ports, gateway.settings.events)
+            with _process(kind, program, folder, port) as pid:
+                yield Front(kind, port, site, wire, door, pid)
     finally:
         site.go_on.set()
         behind.stop()
@@ -180,7 +186,7 @@ def _write(kind: Kind, folder: Path, ports: dict[str, int], events: Iterable[str
 
 
 @contextlib.contextmanager
-def _process(kind: Kind, program: str, folder: Path, port: int) -> Iterator[None]:
+def _process(kind: Kind, program: str, folder: Path, port: int) -> Iterator[int]:
     log = folder / "output.log"
     environment = {
         **os.environ,
@@ -200,7 +206,7 @@ def _process(kind: Kind, program: str, folder: Path, port: int) -> Iterator[None
     try:
         eventually(lambda: process.poll() is not None or _answers(port), START_TIMEOUT_S)
         assert process.poll() is None, log.read_text("utf-8")
-        yield
+        yield process.pid
     finally:
         if process.poll() is None:
             os.kill(process.pid, signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""`gateway config check`: every mistake in the settings, or what is in force."""
+"""`gateway config`: every mistake in the settings, or what is in force; and what a proxy is set up with."""
 
 import os
 from collections.abc import Sequence
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
+from gateway.cli.commands.config_proxy import haproxy, sync
 from gateway.cli.masking import masked_url
 from gateway.cli.output import answer, note
 from gateway.cli.rendering import pairs
@@ -18,7 +19,11 @@ if TYPE_CHECKING:
 
 @click.group("config", cls=Group)
 def config() -> None:
-    """Check the settings."""
+    """Check the settings; write and keep fresh what a proxy does by them."""
+
+
+config.add_command(haproxy)
+config.add_command(sync)
 
 
 @config.command(
@@ -39,7 +44,7 @@ Fields of --json:
 def check(session: Session) -> None:
     """Name every mistake in the settings; without one, print what is in force.
 
-    Files that the settings name (keys, vouchers, secrets) are opened too. The ledger and the
+    Files that the settings name (keys, vouchers, secrets, the brand) are opened too. The ledger and the
     backend are not contacted.
     """
     settings = session.settings
@@ -84,6 +89,12 @@ def _check_files(settings: "Settings") -> None:
             Path(settings.keys.sub_secret).read_bytes()
         except OSError as exc:
             mistakes.append(f"[keys] sub_secret: {exc.filename}: {exc.strerror}")
+    if settings.page.brand:
+        from gateway.page.pages import try_look
+
+        # The gateway would start, with its own pages in place of those.
+        _, troubles = try_look(Path(settings.page.brand))
+        mistakes += [f"[page] brand: {trouble}" for trouble in troubles]
     if mistakes:
         raise SettingsInvalid(mistakes)
 
@@ -104,7 +115,7 @@ def _text(document: dict[str, Any]) -> str:
     if document["environment"]:
         lines.append("From the environment: " + ", ".join(document["environment"]))
     lines.append(f"log_level = {_value(settings['log_level'])}")
-    for section in ("server", "keys", "ledger", "proxy"):
+    for section in (name for name in settings if name not in {"events", "log_level"}):
         lines += ["", f"[{section}]", _section(settings[section])]
     for name, event in settings["events"].items():
         lines += ["", f"[events.{name}]", _section(event)]

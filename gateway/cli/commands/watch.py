@@ -122,7 +122,9 @@ class _Shown:
         elif self._once and not self._as_json:
             click.echo(screen(picture, trouble, blocks=_blocks()))
         elif trouble is not None:
-            self._news(trouble, to_json({"error": trouble}, one_line=True))
+            # Once for as long as it lasts, however its cause changes.
+            text = to_json({"error": trouble}, one_line=True) if self._as_json else trouble
+            self._news("trouble", text)
         else:
             text = to_json(picture.document, one_line=True) if self._as_json else line(picture)
             self._news(what_changes(picture), text)

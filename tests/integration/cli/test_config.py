@@ -50,6 +50,20 @@ def test_files_that_the_settings_name_are_opened(operator: Operator) -> None:
     assert len(operator("config", "check", "--json").error["mistakes"]) == 3
 
 
+def test_a_brand_is_tried(operator: Operator) -> None:
+    operator.config.write_text('[page]\nbrand = "look"\n')
+    (operator.folder / "look").mkdir()
+    page = operator.folder / "look" / "base.html"
+    page.write_text('{% extends "built-in/base.html" %}{% block header %}{{ nmae }}{% endblock %}')
+
+    mistakes = operator("config", "check", "--json").error["mistakes"]
+    assert [mistake.split(":")[0] for mistake in mistakes] == ["[page] brand"] * 2
+    assert all("nmae" in mistake for mistake in mistakes)
+
+    page.write_text('{% extends "built-in/base.html" %}')
+    assert "brand  look" in operator("config", "check").out
+
+
 @pytest.mark.parametrize("content", ["not toml", "\xff\xfe", "[server]\nport = 1\n[server]\n"])
 def test_what_is_no_settings_file_is_a_mistake(operator: Operator, content: str) -> None:
     operator.config.write_bytes(content.encode("latin-1"))

@@ -12,8 +12,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.support.command_line import Operator, Sale, clean_environment
+import pytest
+
+from tests.support.command_line import CONFIG, Operator, Sale, clean_environment
 from tests.support.running import Running
+from tests.support.staging import own_server
 
 LIMIT_S = 30
 
@@ -100,6 +103,38 @@ def test_away_from_a_terminal_each_change_is_a_line(operator: Operator, sale: Sa
         running.process.stdout.close()
     finally:
         running.close()
+
+
+def test_an_event_that_only_observes_is_said_to(empty_folder: Path) -> None:
+    operator = Operator(empty_folder)
+    operator.config.write_text(CONFIG + 'mode = "observe"\n')
+    assert operator("event", "create", "sale", "--open").code == 0
+    assert operator("watch", "sale", "--once", "--json").document["mode"] == "observe"
+    assert "EVERYBODY IS LET THROUGH" in operator("watch", "sale", "--once").out
+
+
+@pytest.mark.parametrize("words", [[], ["--json"]])
+def test_a_ledger_that_goes_away_is_told_of_once_and_in_the_form_asked_for(
+    empty_folder: Path, words: list[str]
+) -> None:
+    with own_server(empty_folder) as server:
+        (empty_folder / "gateway.toml").write_text(f'[ledger]\nurl = "{server.url}"\n')
+        assert Operator(empty_folder)("event", "create", "sale", "--open").code == 0
+        running = Running(["watch", "sale", "--every", "0.2", *words], empty_folder)
+        try:
+            assert running.process.stdout is not None
+            server.kill()
+            told = running.process.stdout.readline()
+            trouble = json.loads(told)["error"] if words else told
+            assert trouble.startswith("The ledger cannot be read")
+            server.start()
+            # However long it was away, and whatever its causes, the next line is news of the event.
+            back = running.process.stdout.readline()
+            assert (json.loads(back)["state"] if words else back.split()[4]) == "open"
+            assert running.end(signal.SIGINT) == 0
+            running.process.stdout.close()
+        finally:
+            running.close()
 
 
 def test_a_terminal_gets_a_screen_of_its_own_and_is_left_as_it_was(

@@ -199,6 +199,24 @@ async def test_a_watcher_may_start_before_its_server(sale: Sale, new_ledger: New
         await wait_until(lambda: watched.board.get(sale.event) is not None)
 
 
+async def test_a_trouble_is_logged_when_it_begins_and_when_it_ends(
+    sale: Sale, new_ledger: NewLedger, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "gateway.ledger.watcher")
+    async with watching(sale, new_ledger(), poll_s=0.05) as watched:
+        sale.server.kill()
+        # While the circuit is open nobody is sent: that is no other trouble, nor is the next probe.
+        await wait_until(lambda: watched.causes.count("circuit-open") > 5)
+        await wait_until(lambda: watched.causes[-1] == "unreachable")
+        assert caplog.messages == ["reading the ledger failed"] * 2
+        assert [getattr(record, "event", None) for record in caplog.records].count(sale.event) == 1
+        assert {record.__dict__["cause"] for record in caplog.records} == {"unreachable"}
+        sale.server.start()
+        await sale.join()
+        await watched.sees(lambda s: s.issued > 0)
+        assert "the ledger is read again" in caplog.messages
+
+
 async def test_a_frozen_server_is_read_again_once_it_runs(
     sale: Sale, new_ledger: NewLedger
 ) -> None:

@@ -16,7 +16,7 @@ from gateway.domain.targets import NotCanonical, canonical_target
 from gateway.edge import AdmissionMiddleware
 from gateway.edge.forwarding import HeaderList
 from gateway.edge.gate import Gate
-from gateway.edge.middleware import OpenGate
+from gateway.edge.opening import OpenGate
 from gateway.ports import Ledger
 from gateway.queue import Room
 from gateway.snapshots import SnapshotBoard

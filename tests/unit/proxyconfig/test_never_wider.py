@@ -1,0 +1,180 @@
+"""What HAProxy's patterns let through, held against the gateway's own readers: never wider.
+
+HAProxy matches by PCRE2; of what these patterns use, Python's `re` means the same.
+"""
+
+import json
+import re
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from gateway.domain.carriers import carried_tokens
+from gateway.domain.claims import PassClaims
+from gateway.domain.positions import EventId
+from gateway.domain.targets import canonical_host, canonical_target
+from gateway.proxyconfig import HAProxyFolder, Subject
+from gateway.proxyconfig.haproxy import Addresses
+from gateway.proxyconfig.knowledge import pass_head, place_head
+from gateway.tokens.compact import parse_object, split
+from gateway.tokens.jwks import thumbprint
+
+EVENT = EventId("sale-1")
+KEY = generate_private_key(SECP256R1()).public_key()
+KID = thumbprint(KEY)
+SUBJECT = Subject(EVENT, ("shop.example", "www.shop.example"), "admission-gateway")
+
+
+def configuration() -> str:
+    folder = HAProxyFolder(Path("/etc/haproxy/sale-1"))
+    return folder.configuration(SUBJECT, Addresses(":80", "127.0.0.1:8080", "127.0.0.1:3000"))
+
+
+def pattern(acl: str, flags: int = 0) -> re.Pattern[str]:
+    """Return the pattern of an acl, as the shipped file has it."""
+    found = re.search(rf"^    acl {acl} .* -m reg (?:-i )?'(.*)'$", configuration(), re.MULTILINE)
+    assert found is not None
+    return re.compile(found[1], flags | re.ASCII)
+
+
+ONE_READING = pattern("one_reading")
+ITS_HOST = pattern("its_host", re.IGNORECASE)
+ONE_COOKIE = pattern("one_cookie")
+ONE_COOKIE_OF_TLS = pattern("one_cookie_of_tls")
+WHOLE_FIELD = pattern("whole_field")
+ITS_CLAIMS = pattern("its_claims")
+BEARER = pattern("bearer", re.IGNORECASE)
+
+
+def text(*pieces: str, most: int = 12) -> st.SearchStrategy[str]:
+    """Return strings made of these pieces and of single characters."""
+    single = st.characters(min_codepoint=0x20, max_codepoint=0x7E)
+    return st.lists(st.one_of(st.sampled_from(pieces), single), max_size=most).map("".join)
+
+
+@given(text("/", "//", "/.", "/..", ".", "..", "%2f", "%2e", ";", "\\", "?", "#", "/book", "a"))
+@example("/")
+@example("/book/..")
+@example("/book?x=/../")
+@example("//book")
+@example("/b/.")
+@example("/...")
+@example("/.well-known/x")
+def test_a_target_that_matches_has_one_reading(target: str) -> None:
+    if ONE_READING.search(target) is not None:
+        path, _, query = target.partition("?")
+        assert canonical_target(path.encode(), query.encode()).path == path
+
+
+@given(text("/", "/book", "a", "-", "~", "'", "?", "x=1", "&"))
+@example("/book/7?seat=1&x=%2F")
+@example("/assets/")
+@example("/?")
+def test_a_plain_target_matches(target: str) -> None:
+    plain = re.fullmatch(r"(/[a-z0-9~'-]+)+/?(\?[a-z0-9=&%/]*)?", target) is not None
+    assert not plain or ONE_READING.search(target) is not None
+
+
+@given(text("shop.example", "www.", ".", ":", "80", "SHOP", "@", "[", "]"))
+@example("shop.example:443")
+@example("SHOP.example")
+@example("shopxexample")
+@example("shop.example.evil.example")
+def test_a_host_that_matches_is_one_of_the_events(host: str) -> None:
+    if ITS_HOST.search(host) is not None:
+        assert canonical_host([host.encode()]) in SUBJECT.hosts
+
+
+SIGNATURE = "A" * 85 + "Q"
+PASS = f"{pass_head(KID)}.e30.{SIGNATURE}"
+OTHER = f"{pass_head(KID)}.e31.{SIGNATURE}"
+PLACE = f"{place_head(KID)}.e30.{SIGNATURE}"
+OTHER_PLACE = f"{place_head(KID)}.e31.{SIGNATURE}"
+COOKIE_PIECES = (
+    *("pass-sale-1", "pass-sale-1=", "queue-sale-1=", "__Host-", "__Host-pass-sale-1="),
+    *("; ", ";", "=", " ", "\t", '"', ",", PASS, OTHER, PLACE, OTHER_PLACE, "x=", "basket=1; "),
+    *(f"pass-sale-1={PASS}", f"queue-sale-1={PLACE}", f"__Host-pass-sale-1={PASS}"),
+)
+
+
+@given(text(*COOKIE_PIECES, most=8), st.booleans())
+@example(f"pass-sale-1={PASS}", False)
+@example(f"__Host-pass-sale-1={PASS}; queue-sale-1={PLACE}", True)
+@example(f"pass-sale-1={PASS}; pass-sale-1={OTHER}", False)
+@example(f"pass-sale-1 ={OTHER}; pass-sale-1={PASS}", False)
+@example(f'x="; pass-sale-1={PASS}"', False)
+def test_a_cookie_that_matches_carries_one_pass_for_the_gateway_too(
+    value: str, secure: bool
+) -> None:
+    if (ONE_COOKIE_OF_TLS if secure else ONE_COOKIE).search(value) is None:
+        return
+    carried = carried_tokens([(b"cookie", value.encode())], EVENT, secure=secure)
+    name = ("__Host-" if secure else "") + "queue-sale-1"
+    places = [
+        part.strip(" \t").partition("=")[2]
+        for part in value.split(";")
+        if part.strip(" \t").partition("=")[0] == name
+    ]
+    assert len(places) <= 1
+    # What the queue's cookie holds is another rule's matter: it must begin as a queue token does.
+    if all(place.startswith(place_head(KID) + ".") for place in places):
+        (held,) = carried.passes
+        assert split(held)
+
+
+@given(text("A", "-", "_", ".", "=", SIGNATURE, "AAAA", most=6))
+@example(PASS)
+def test_a_token_that_matches_has_its_one_spelling(token: str) -> None:
+    if WHOLE_FIELD.search(token) is not None:
+        # Of its first two segments the other spellings are other bytes under the signature.
+        assert re.fullmatch(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]{86}", token)
+        assert split(f"e30.e30.{token.rpartition('.')[2]}").signature
+
+
+GOOD = {
+    "iss": "admission-gateway",
+    "aud": "sale-1",
+    "sub": "v",
+    "pos": 1,
+    "gen": 5,
+    "iat": 1,
+    "exp": 2,
+}
+ODD: st.SearchStrategy[object] = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.sampled_from(
+        list[object]([1.0, 1.5, -0.0, 1e300, [], [1], {}, "", "1", "sale-1", 'a"b', "\u00e9"])
+    ),
+)
+
+
+@given(st.dictionaries(st.sampled_from([*GOOD, "cnf", "adv", "x"]), ODD, max_size=3))
+@example({})
+@example({"pos": 2**53})
+@example({"pos": 10**15 - 1})
+def test_claims_that_match_are_the_gateways_own(changes: dict[str, object]) -> None:
+    payload = json.dumps(GOOD | changes, separators=(",", ":"))
+    if ITS_CLAIMS.search(payload) is None:
+        assert changes
+        return
+    claims = PassClaims.parse(parse_object(payload.encode()))
+    assert (claims.issuer, claims.event) == (SUBJECT.issuer, SUBJECT.event)
+
+
+@given(
+    text('{"iss":"admission-gateway",', '"aud":"sale-1",', '"pos":1,', '"pos":1', "}", "\\u0031")
+)
+def test_no_other_text_matches_as_claims(payload: str) -> None:
+    assert ITS_CLAIMS.search(payload) is None
+
+
+@given(text("bearer", "Bearer", " ", "\t", PASS, "Basic ", most=4))
+def test_no_bearer_is_overlooked(value: str) -> None:
+    fields = [(b"authorization", value.encode())]
+    carried = carried_tokens(fields, EVENT, secure=False)
+    if carried.passes or carried.queue:
+        assert BEARER.search(value) is not None
