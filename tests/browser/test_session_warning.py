@@ -125,14 +125,16 @@ def test_a_key_that_was_meant_for_a_form_presses_nothing_and_two_keys_give_more_
 def test_escape_goes_on_without_and_is_not_asked_twice(
     open_stage: OpenStage, browsers: Browsers
 ) -> None:
-    stage = open_stage(session_s=SESSION_S)
-    tab = seated(browsers.person(stage), site_page(stage))
+    # Some seconds before the last call, which is made half a minute before the end.
+    stage = open_stage(session_s=41)
+    tab = seated(browsers.person(stage), site_page(stage, more='data-warn-s="39"'))
     shown(tab)
     tab.page.keyboard.press("Escape")
     gone(tab)
     # Said to who listens, without taking the focus; and the next dialog is the end.
     tab.page.get_by_role("alert").get_by_text("Your session ends in").wait_for(state="attached")
-    assert shown(tab).get_by_role("heading").text_content() == "Your session has ended"
+    dialog(tab.page).wait_for(state="visible", timeout=60_000)
+    assert dialog(tab.page).get_by_role("heading").text_content() == "Your session has ended"
 
 
 def test_one_tab_speaks_for_all(open_stage: OpenStage, browsers: Browsers) -> None:
