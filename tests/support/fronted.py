@@ -8,6 +8,7 @@ from typing import Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from tests.support.closed_loops import forget_connections
 from tests.support.faulty_link import FaultyLink
 from tests.support.gateways import Backend
 
@@ -102,6 +103,7 @@ class Wire:
             self._loop.call_soon_threadsafe(self._over.set)
             self._thread.join()
             self._loop.close()
+            forget_connections()
 
     @contextlib.contextmanager
     def refusing(self) -> Iterator[None]:

@@ -21,6 +21,7 @@ from gateway.domain.positions import EventId
 from gateway.edge import AdmissionMiddleware
 from gateway.settings import Settings, load_settings
 from gateway.wiring import OpenedGate, open_gate
+from tests.support.closed_loops import forget_connections
 from tests.support.eventually import eventually
 from tests.support.replies import Reply, ask
 
@@ -171,6 +172,7 @@ class Server:
         self._thread.join(STOP_TIMEOUT_S)
         assert not self._thread.is_alive(), "the server does not end: is a task still running?"
         self._socket.close()
+        forget_connections()
 
 
 class Gateway:

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from tests.support import staging
+from tests.support.closed_loops import forget_connections
 from tests.support.faulty_link import FaultyLink
 
 ROOT = Path(__file__).parents[3]
@@ -159,6 +160,7 @@ class Link:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+        forget_connections()
 
     @property
     def port(self) -> int:
