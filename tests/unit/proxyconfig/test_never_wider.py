@@ -99,7 +99,14 @@ COOKIE_PIECES = (
 )
 
 
+def cookies(value: str, name: str) -> list[str]:
+    pairs = [part.strip(" \t").partition("=") for part in value.split(";")]
+    return [held for named, _, held in pairs if named == name]
+
+
 @given(text(*COOKIE_PIECES, most=8), st.booleans())
+@example(f"pass-sale-1={PLACE}", False)
+@example(f"pass-sale-1={OTHER}", False)
 @example(f"pass-sale-1={PASS}", False)
 @example(f"__Host-pass-sale-1={PASS}; queue-sale-1={PLACE}", True)
 @example(f"pass-sale-1={PASS}; pass-sale-1={OTHER}", False)
@@ -111,15 +118,14 @@ def test_a_cookie_that_matches_carries_one_pass_for_the_gateway_too(
     if (ONE_COOKIE_OF_TLS if secure else ONE_COOKIE).search(value) is None:
         return
     carried = carried_tokens([(b"cookie", value.encode())], EVENT, secure=secure)
-    name = ("__Host-" if secure else "") + "queue-sale-1"
-    places = [
-        part.strip(" \t").partition("=")[2]
-        for part in value.split(";")
-        if part.strip(" \t").partition("=")[0] == name
-    ]
+    prefix = "__Host-" if secure else ""
+    places, passes = cookies(value, f"{prefix}queue-sale-1"), cookies(value, f"{prefix}pass-sale-1")
     assert len(places) <= 1
-    # What the queue's cookie holds is another rule's matter: it must begin as a queue token does.
-    if all(place.startswith(place_head(KID) + ".") for place in places):
+    # What the cookies hold is other rules' matter: each must begin as a token of its kind does, and the pass's
+    # payload must be in the one form of our signer.
+    if all(place.startswith(place_head(KID) + ".") for place in places) and all(
+        held.startswith(PASS.rpartition(".")[0] + ".") for held in passes
+    ):
         (held,) = carried.passes
         assert split(held)
 
