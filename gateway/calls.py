@@ -170,25 +170,16 @@ class Call:
             Refusal: It is larger than the settings allow.
             ClientGone: It never came to its end.
         """
-        chunks: list[bytes] = []
-        size = 0
-        while True:
-            message = await self.receive()
-            if message["type"] != "http.request":
-                raise ClientGone
-            chunk = message.get("body", b"")
-            size += len(chunk)
-            if size > self.body_limit:
-                raise Refusal(
-                    problem(
-                        413,
-                        f"A body has at most {self.body_limit} bytes here.",
-                        [(b"connection", b"close")],
-                    )
+        body = await read_body(self.receive, self.body_limit)
+        if body is None:
+            raise Refusal(
+                problem(
+                    413,
+                    f"A body has at most {self.body_limit} bytes here.",
+                    [(b"connection", b"close")],
                 )
-            chunks.append(chunk)
-            if not message.get("more_body", False):
-                return b"".join(chunks)
+            )
+        return body
 
     async def fields(self, allowed: Collection[str]) -> dict[str, str]:
         """Read a body of text fields, JSON or a form; an empty body has none.
@@ -380,6 +371,27 @@ def client_address(scope: Scope) -> str | None:
 def is_secure(scope: Scope, peers: Peers) -> bool:
     scheme = peers.scheme_of(scope["scheme"], client_address(scope), scope["headers"])
     return scheme == "https"
+
+
+async def read_body(receive: Receive, limit: int) -> bytes | None:
+    """Return the whole body, or None as soon as it is larger than `limit` bytes.
+
+    Raises:
+        ClientGone: It never came to its end.
+    """
+    chunks: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            raise ClientGone
+        chunk = message.get("body", b"")
+        size += len(chunk)
+        if size > limit:
+            return None
+        chunks.append(chunk)
+        if not message.get("more_body", False):
+            return b"".join(chunks)
 
 
 def json_answer(

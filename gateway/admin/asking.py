@@ -11,7 +11,7 @@ import msgspec
 from starlette.types import Receive, Scope
 
 from gateway.admin.problems import Problem, refuse
-from gateway.calls import ClientGone, client_address, is_secure, read_fields
+from gateway.calls import client_address, is_secure, read_body, read_fields
 from gateway.domain.carriers import parse_cookies
 from gateway.domain.operator_log import Author
 from gateway.domain.peers import Peers
@@ -123,22 +123,14 @@ class Incoming:
             Refusal: It is larger than the settings allow.
             ClientGone: It never came to its end.
         """
-        chunks: list[bytes] = []
-        size = 0
-        while True:
-            message = await self.receive()
-            if message["type"] != "http.request":
-                raise ClientGone
-            size += len(message.get("body", b""))
-            if size > self.body_limit:
-                refuse(
-                    Problem.TOO_LARGE,
-                    f"A body has at most {self.body_limit} bytes here.",
-                    headers=((b"connection", b"close"),),
-                )
-            chunks.append(message.get("body", b""))
-            if not message.get("more_body", False):
-                return b"".join(chunks)
+        body = await read_body(self.receive, self.body_limit)
+        if body is None:
+            refuse(
+                Problem.TOO_LARGE,
+                f"A body has at most {self.body_limit} bytes here.",
+                headers=((b"connection", b"close"),),
+            )
+        return body
 
     async def fields(self, kind: type[T]) -> T:
         """Read a JSON body as `kind`; an empty one counts as `{}`.

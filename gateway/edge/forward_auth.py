@@ -222,7 +222,7 @@ class ForwardAuth:
         nginx compares a `Vary` with its client's fields, where the path is none. So what is kept holds for
         the whole host, and must not be where several events share it.
         """
-        if profile is not Profile.NGINX:
+        if profile is not Profile.NGINX or not self._shared_hosts:
             return False
         # Those that cover every host share each of them, at worst with nobody.
         return not self._shared_hosts.isdisjoint((canonical_host(list(view.hosts)), "*"))

@@ -11,7 +11,6 @@ import json
 import os
 import re
 import stat
-import tempfile
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -23,6 +22,7 @@ from msgspec import Meta, Struct
 
 from gateway.errors import BadInput, Conflict, OperatorFileError
 from gateway.operators.keys import Operator, Role, check_name, digest_of, new_key
+from gateway.whole_files import write_whole
 
 _MAX_BYTES: Final = 262_144
 MOST_OPERATORS: Final = 500
@@ -238,16 +238,7 @@ def _write(path: Path, operators: Sequence[Operator]) -> None:
         ]
     }
     try:
-        handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mode 0600
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(json.dumps(document, indent=2) + "\n")
-                file.flush()
-                os.fsync(file.fileno())
-            Path(draft).replace(path)
-        except BaseException:
-            Path(draft).unlink(missing_ok=True)
-            raise
+        write_whole(path, f"{json.dumps(document, indent=2)}\n".encode(), mode=0o600)
     except OSError as exc:
         raise OperatorFileError(
             f"the file of operators {path} cannot be written: {exc.strerror}"

@@ -10,9 +10,9 @@ from typing import Final
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from gateway.errors import BadInput
-from gateway.proxyconfig.files import write_whole
 from gateway.proxyconfig.knowledge import Knowledge, Subject, pass_head, place_head
 from gateway.tokens.keys import PublicKey
+from gateway.whole_files import write_whole
 
 # A Unix socket's name has 107 bytes (unix(7)), and HAProxy binds it under a longer one first.
 _LONGEST_FOLDER: Final = 70
