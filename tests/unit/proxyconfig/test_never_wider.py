@@ -121,8 +121,8 @@ def test_a_cookie_that_matches_carries_one_pass_for_the_gateway_too(
     prefix = "__Host-" if secure else ""
     places, passes = cookies(value, f"{prefix}queue-sale-1"), cookies(value, f"{prefix}pass-sale-1")
     assert len(places) <= 1
-    # What the cookies hold is other rules' matter: each must begin as a token of its kind does, and the pass's
-    # payload must be in the one form of our signer.
+    # What the cookies hold is other rules' matter: each must begin as a token of its kind does, and
+    # the payload of the pass must be in the one form of our signer.
     if all(place.startswith(place_head(KID) + ".") for place in places) and all(
         held.startswith(PASS.rpartition(".")[0] + ".") for held in passes
     ):
