@@ -8,8 +8,7 @@ import time
 from pathlib import Path
 
 from gateway.domain.positions import Generation
-from gateway.proxyconfig import HAProxyFolder, Knowledge, Subject, Sync
-from gateway.proxyconfig.haproxy import Addresses
+from gateway.proxyconfig import Addresses, HAProxyFolder, Knowledge, Subject
 from gateway.tokens.keyring import KeyRing
 from loadtests.contestants import Contestant
 from loadtests.materials import EVENT, HOST, ISSUER
@@ -129,4 +128,4 @@ class VerifyingHAProxy(HAProxy):
     def _listening(self) -> None:
         if self._told:
             known = Knowledge(self._generation, {}, self._keys)
-            Sync(self._files, good_for_s=_GOOD_FOR_S).tell(known, read_at_s=time.time())
+            self._files.sync(good_for_s=_GOOD_FOR_S).tell(known, read_at_s=time.time())

@@ -18,6 +18,10 @@ from gateway.tokens.keys import PublicKey
 _PLAIN_ISSUER: Final = re.compile(r"[A-Za-z0-9._~:/@ -]+")
 
 
+NEVER: Final = 0
+"""Until when what was told holds, before a sync has said more: nothing is verified."""
+
+
 @dataclass(frozen=True, slots=True)
 class Subject:
     """The event whose passes are verified.

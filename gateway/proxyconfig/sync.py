@@ -4,16 +4,15 @@ What was revoked is told before the mark of age moves, and the mark only ever pr
 sync that hangs, dies or cannot read leaves a proxy that asks the gateway about everything.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Final
+from dataclasses import dataclass
+from typing import Protocol
 
-from gateway.proxyconfig.haproxy import HAProxyFolder, ended_entries, event_entries
+from gateway.errors import GatewayError
 from gateway.proxyconfig.knowledge import Knowledge
-from gateway.proxyconfig.runtime import RuntimeMaps
 
-# So many sessions may be dead in HAProxy's map, beside as many as are in use, before it is made anew.
-_DEAD_ALLOWED: Final = 1000
+
+class ProxyAway(GatewayError):
+    """The proxy cannot be told: it does not answer, or refused a change."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +20,8 @@ class Step:
     """What one round of the sync did.
 
     Attributes:
-        reload: Whether HAProxy must be reloaded to verify by a key that is new; it asks until then.
-        whole: Whether everything was told anew, as to a HAProxy that was started since.
+        reload: Whether the proxy must be reloaded to verify by a key that is new; it asks until then.
+        whole: Whether everything was told anew, as to a proxy that was started since.
     """
 
     reload: bool
@@ -32,29 +31,8 @@ class Step:
     keys: int
 
 
-@dataclass(slots=True)
-class _Told:
-    """What the HAProxy of one process id has been told."""
-
-    process: int = 0
-    event: Mapping[str, str] = field(default_factory=dict[str, str])
-    keys: Mapping[str, str] = field(default_factory=dict[str, str])
-    ended: set[str] = field(default_factory=set[str])
-
-
-class Sync:
-    """Tells one HAProxy what is known.
-
-    Args:
-        good_for_s: How long what was read holds without a further read.
-    """
-
-    def __init__(self, folder: HAProxyFolder, *, good_for_s: int) -> None:
-        self._folder = folder
-        self._runtime = RuntimeMaps(folder.socket)
-        self._good_for_s = good_for_s
-        self._told = _Told()
-        self._written: Knowledge | None = None
+class Sync(Protocol):
+    """Tells one proxy what is known."""
 
     def tell(self, known: Knowledge, *, read_at_s: float) -> Step:
         """Tell what one good read found.
@@ -64,35 +42,6 @@ class Sync:
 
         Raises:
             OSError: The files cannot be written.
-            RuntimeAway: HAProxy cannot be told; the files have it for when it starts.
+            ProxyAway: The proxy cannot be told; the files have it for when it starts.
         """
-        good_until_s = int(read_at_s) + self._good_for_s
-        # Files first: a HAProxy that starts meanwhile reads them, and is told at the next step.
-        reload = self._folder.write_keys(known.keys)
-        if known != self._written:
-            self._folder.write_maps(known, good_until_s=good_until_s, good_for_s=self._good_for_s)
-            self._written = known
-        whole = self._tell_process(known, good_until_s)
-        return Step(reload, whole, known.generation, len(known.ended), len(known.keys))
-
-    def _tell_process(self, known: Knowledge, good_until_s: int) -> bool:
-        process = self._runtime.process()
-        whole = process != self._told.process
-        if whole:
-            self._told = _Told(process)
-        told = self._told
-        keys, ended = self._folder.key_entries(known.keys), ended_entries(known)
-        if keys != told.keys:
-            self._runtime.replace(self._folder.keys_map, keys)
-            told.keys = keys
-        if whole or len(told.ended) > 2 * len(ended) + _DEAD_ALLOWED:
-            self._runtime.replace(self._folder.ended_map, ended)
-            told.ended = set(ended)
-        elif new := {place: end for place, end in ended.items() if place not in told.ended}:
-            self._runtime.add(self._folder.ended_map, new)
-            told.ended.update(new)
-        event = event_entries(known, good_until_s=good_until_s, good_for_s=self._good_for_s)
-        if event != told.event:
-            self._runtime.replace(self._folder.event_map, event)
-            told.event = event
-        return whole
+        ...

@@ -8,27 +8,46 @@ import sys
 import threading
 import time
 from collections.abc import Generator, Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from gateway.domain.positions import EventId
 from gateway.ledger.redis import RedisLedger
-from gateway.proxyconfig import HAProxyFolder, Knowledge, Step, Sync, subject_of
-from gateway.proxyconfig.haproxy import Addresses
+from gateway.proxyconfig import Addresses, HAProxyFolder, Knowledge, ProxyFolder, Step, subject_of
 from gateway.tokens.keyring import KeyRing
 from tests.support.command_line import clean_environment
 from tests.support.fronted import Door
 from tests.support.fronts import GATEWAY, HAPROXY, LISTENING, SITE, Front, Kind, running_front
 from tests.support.gateways import Gateway
+from tests.support.replies import Reply, ask
+from tests.support.staging import Stage
 
 START_TIMEOUT_S = 20.0
 _OFTEN_S = 0.1
 
-HAPROXY_VERIFIES = replace(
-    HAPROXY,
-    arguments=("-W", "-f", "{folder}/haproxy.cfg", "-f", "{folder}/keys.cfg"),
+
+@dataclass(frozen=True, slots=True)
+class Verifier:
+    """A proxy that verifies passes.
+
+    Attributes:
+        folder: What its command writes.
+        listens: The line of its configuration that says where it listens, with `@LISTEN@`.
+    """
+
+    kind: Kind
+    folder: type[ProxyFolder]
+    listens: str
+
+
+HAPROXY_VERIFIES = Verifier(
+    replace(HAPROXY, arguments=("-W", "-f", "{folder}/haproxy.cfg", "-f", "{folder}/keys.cfg")),
+    HAProxyFolder,
+    "    bind @LISTEN@\n",
 )
+
+VERIFIERS = (HAPROXY_VERIFIES,)
 
 
 class Syncing:
@@ -38,10 +57,12 @@ class Syncing:
         steps: What each round did.
     """
 
-    def __init__(self, gateway: Gateway, event: str, folder: Path, good_for_s: int = 5) -> None:
+    def __init__(
+        self, gateway: Gateway, event: str, folder: ProxyFolder, good_for_s: int = 5
+    ) -> None:
         self._settings = gateway.settings
         self._event = EventId(event)
-        self._sync = Sync(HAProxyFolder(folder), good_for_s=good_for_s)
+        self._sync = folder.sync(good_for_s=good_for_s)
         self._ring = KeyRing(Path(gateway.settings.keys.dir))
         self._over = threading.Event()
         self.steps: list[Step] = []
@@ -79,9 +100,9 @@ class Syncing:
 
 @contextlib.contextmanager
 def verifying_front(
-    gateway: Gateway, door: Door, folder: Path, event: str, *, more: str = ""
+    verifier: Verifier, gateway: Gateway, door: Door, folder: Path, event: str, *, more: str = ""
 ) -> Generator[Front]:
-    """Run HAProxy as it is set up for one event, and one `more` line where it listens.
+    """Run a proxy as it is set up for one event, and one `more` line where it listens.
 
     Nobody keeps it fresh.
     """
@@ -94,13 +115,14 @@ def verifying_front(
         )
         ring = KeyRing(Path(gateway.settings.keys.dir))
         subject = subject_of(gateway.settings, EventId(event))
-        files = HAProxyFolder(place)
+        files = verifier.folder(place)
         files.set_up(subject, addresses, ring.public_keys())
         text = files.config.read_text("utf-8")
-        bind = f"    bind {addresses.listen}\n"
-        files.config.write_text(text.replace(bind, bind + more), "utf-8")
+        listens = verifier.listens.replace("@LISTEN@", addresses.listen)
+        assert listens in text
+        files.config.write_text(text.replace(listens, listens + more), "utf-8")
 
-    with running_front(HAPROXY_VERIFIES, gateway, door, folder, write) as front:
+    with running_front(verifier.kind, gateway, door, folder, write) as front:
         yield front
 
 
@@ -140,3 +162,19 @@ class SyncCommand:
         self._process.wait()
         assert self._process.stdout is not None
         self._process.stdout.close()
+
+
+class Asked:
+    """Sends a token to a front, and sees whether the gateway was asked about it."""
+
+    def __init__(self, front: Front, stage: Stage) -> None:
+        self._front = front
+        self._stage = stage
+
+    def __call__(self, token: str, target: str = "/book/7") -> tuple[bool, Reply]:
+        return self.of([("cookie", f"pass-{self._stage.event}={token}")], target)
+
+    def of(self, fields: list[tuple[str, str]], target: str = "/book/7") -> tuple[bool, Reply]:
+        before = self._front.door.count("/auth")
+        reply = ask(self._front.port, "GET", target, [("host", self._stage.host), *fields])
+        return self._front.door.count("/auth") > before, reply

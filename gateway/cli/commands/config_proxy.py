@@ -1,4 +1,4 @@
-"""`gateway config haproxy` and `config sync`: a proxy that verifies passes itself, and is kept fresh."""
+"""`gateway config PROXY` and `config sync`: a proxy that verifies passes itself, and is kept fresh."""
 
 import shlex
 import subprocess
@@ -22,7 +22,7 @@ from gateway.ports import Ledger
 
 if TYPE_CHECKING:
     from gateway.clock import LedgerClock
-    from gateway.proxyconfig import Knowledge, Sync
+    from gateway.proxyconfig import Knowledge, ProxyFolder, Sync
     from gateway.tokens.keys import PublicKey, PublicKeys
 
 # What a revocation may take at the most: no longer than a proxy may keep an admission.
@@ -34,72 +34,84 @@ _FOLDER = click.option(
     type=click.Path(path_type=Path, file_okay=False),
     required=True,
     metavar="FOLDER",
-    help="HAProxy's folder; what is verified is what stands there, so only its owner may write to it.",
+    help="The proxy's folder; what is verified is what stands there, so only its owner may write to it.",
 )
 
 
-@click.command(
-    "haproxy",
-    cls=Command,
-    epilog="""\b
-Examples:
-  gateway config haproxy sale --folder /etc/haproxy/sale --site 10.0.0.7:3000
-  haproxy -W -f /etc/haproxy/sale/haproxy.cfg -f /etc/haproxy/sale/keys.cfg
-  gateway config sync sale --folder /etc/haproxy/sale
-
+_FIELDS: Final = """
 \b
 Fields of --json:
   event    whose passes are verified
   folder   where the files are
-  start    the command that starts HAProxy with them
+  start    the command that starts the proxy with them
   sync     the command without which everything is asked
+"""
+
+
+def _set_up_command(proxy: str, title: str, examples: str) -> click.Command:
+    """Return the command that writes the configuration of one kind of proxy."""
+
+    @click.command(
+        proxy,
+        cls=Command,
+        help=f"""Write the configuration with which {title} verifies an event's passes itself.
+
+        It admits who holds a good pass, without asking. Everything else, queue tokens too, goes to the
+        gateway. It does so for as long as `gateway config sync` keeps it fresh; before and after, it asks
+        about everything.
+        """,
+        epilog=f"\b\nExamples:\n{examples}{_FIELDS}",
+    )
+    @click.argument("event", type=EVENT)
+    @_FOLDER
+    @click.option("--listen", default=":80", show_default=True, help=f"Where {title} listens.")
+    @click.option(
+        "--gateway", metavar="HOST:PORT", help="The gateway; [server] host and port by default."
+    )
+    @click.option("--site", default="127.0.0.1:3000", show_default=True, help="The booking site.")
+    @click.option("--force", is_flag=True, help="Write over a configuration that stands there.")
+    @pass_session
+    def command(
+        session: Session,
+        event: EventId,
+        folder: Path,
+        listen: str,
+        gateway: str | None,
+        site: str,
+        force: bool,
+    ) -> None:
+        from gateway.proxyconfig import Addresses, folder_of, subject_of
+
+        server = session.settings.server
+        files = folder_of(proxy, folder)
+        subject = subject_of(session.settings, event)
+        addresses = Addresses(listen, gateway or _address(server.host, server.port), site)
+        keys = _keys(session).public_keys()
+        if files.config.exists() and not force:
+            raise Refused(
+                f"{files.config} is there already; --force writes over it. Nothing was changed"
+            )
+        files.set_up(subject, addresses, keys)
+        sync = f"gateway config sync {event} --folder {files.folder}"
+        answer(
+            session,
+            {"event": event, "folder": str(files.folder), "start": files.start, "sync": sync},
+            f"The files for {event} are in {files.folder}. Start {title}, and keep it fresh:"
+            f"\n  {files.start}\n  {sync}",
+        )
+
+    return command
+
+
+haproxy = _set_up_command(
+    "haproxy",
+    "HAProxy",
+    """\
+  gateway config haproxy sale --folder /etc/haproxy/sale --site 10.0.0.7:3000
+  haproxy -W -f /etc/haproxy/sale/haproxy.cfg -f /etc/haproxy/sale/keys.cfg
+  gateway config sync sale --folder /etc/haproxy/sale
 """,
 )
-@click.argument("event", type=EVENT)
-@_FOLDER
-@click.option("--listen", default=":80", show_default=True, help="Where HAProxy listens.")
-@click.option(
-    "--gateway", metavar="HOST:PORT", help="The gateway; [server] host and port by default."
-)
-@click.option("--site", default="127.0.0.1:3000", show_default=True, help="The booking site.")
-@click.option("--force", is_flag=True, help="Write over a haproxy.cfg that stands there.")
-@pass_session
-def haproxy(
-    session: Session,
-    event: EventId,
-    folder: Path,
-    listen: str,
-    gateway: str | None,
-    site: str,
-    force: bool,
-) -> None:
-    """Write the configuration with which HAProxy verifies an event's passes itself.
-
-    It admits who holds a good pass, without asking. Everything else, queue tokens too, goes to the gateway.
-    It does so for as long as `gateway config sync` keeps it fresh; before and after, it asks about
-    everything.
-    """
-    from gateway.proxyconfig import HAProxyFolder, subject_of
-    from gateway.proxyconfig.haproxy import Addresses
-
-    server = session.settings.server
-    files = HAProxyFolder(folder)
-    subject = subject_of(session.settings, event)
-    addresses = Addresses(listen, gateway or _address(server.host, server.port), site)
-    keys = _keys(session).public_keys()
-    if files.config.exists() and not force:
-        raise Refused(
-            f"{files.config} is there already; --force writes over it. Nothing was changed"
-        )
-    files.set_up(subject, addresses, keys)
-    start = f"haproxy -W -f {files.config} -f {files.folder / 'keys.cfg'}"
-    sync = f"gateway config sync {event} --folder {files.folder}"
-    answer(
-        session,
-        {"event": event, "folder": str(files.folder), "start": start, "sync": sync},
-        f"The files for {event} are in {files.folder}. Start HAProxy, and keep it fresh:"
-        f"\n  {start}\n  {sync}",
-    )
 
 
 @click.command(
@@ -116,7 +128,7 @@ Fields of --json, one line for each change:
   generation   the life of the queue that passes must be of; 0 where the event was deleted
   ended        sessions that were ended early, whose passes are refused
   keys         keys that passes may be signed with
-  whole        whether HAProxy was told everything anew, as after its start
+  whole        whether the proxy was told everything anew, as after its start
   reloaded     true: for a new key; false: that failed, or there is no --reload; null: no need
   error        instead of these: what went wrong; it is tried again
 """,
@@ -139,10 +151,10 @@ Fields of --json, one line for each change:
     default=_GOOD_FOR_S,
     show_default=True,
     metavar="SECONDS",
-    help="How long HAProxy goes on after a read that was the last: the longest that a revocation takes.",
+    help="How long the proxy goes on after a read that was the last: the longest that a revocation takes.",
 )
 @click.option(
-    "--reload", "reload_with", metavar="COMMAND", help="Run for a new key; must reload HAProxy."
+    "--reload", "reload_with", metavar="COMMAND", help="Run for a new key; must reload the proxy."
 )
 @click.option("--once", is_flag=True, help="Tell it once.")
 @pass_session
@@ -161,21 +173,22 @@ def sync(
     about everything --good-for seconds later.
     """
     from gateway.clock import LedgerClock
-    from gateway.proxyconfig import HAProxyFolder, Sync
+    from gateway.proxyconfig import folder_of, set_up_for
 
     if good_for_s <= every_s:
         raise BadInput(
             "--good-for must be longer than --every, or there are gaps between two reads"
         )
-    files = HAProxyFolder(folder)
+    found = set_up_for(folder)
     # What is told of one event would make the passes of another one good.
-    if files.event != event:
-        what = "was not set up" if files.event is None else f"is for event {files.event!r}"
+    if found is None or found.event != event:
+        what = "was not set up" if found is None else f"is for event {found.event!r}"
         raise Refused(
-            f"{files.folder} {what}; set one up: gateway config haproxy {event} --folder FOLDER"
+            f"{folder} {what}; set one up: gateway config haproxy {event} --folder FOLDER"
         )
+    files = folder_of(found.proxy, folder)
     clock = LedgerClock()
-    told = _Told(session, event, Sync(files, good_for_s=good_for_s), reload_with)
+    told = _Told(session, event, files, files.sync(good_for_s=good_for_s), reload_with)
     keys = _keys(session)
     try:
         ask_ledger(
@@ -202,7 +215,7 @@ async def _follow(
     """
     import asyncio
 
-    from gateway.proxyconfig import Knowledge, RuntimeAway
+    from gateway.proxyconfig import Knowledge, ProxyAway
     from gateway.proxyconfig.knowledge import steady_ahead_s
 
     snapshot, ahead_s = None, None
@@ -216,7 +229,7 @@ async def _follow(
         except EventGone:
             told(Knowledge(generation=0, ended={}, keys=public), read_at_s)
             raise
-        except (LedgerUnavailable, RuntimeAway, OSError) as exc:
+        except (LedgerUnavailable, ProxyAway, OSError) as exc:
             if every_s is None:
                 raise
             told.trouble(exc)
@@ -226,23 +239,25 @@ async def _follow(
 
 
 class _Told:
-    """Tells HAProxy, and says what changed."""
+    """Tells the proxy, and says what changed."""
 
     def __init__(
         self,
         session: Session,
         event: EventId,
-        proxy: "Sync",
+        files: "ProxyFolder",
+        sync: "Sync",
         reload_with: str | None,
     ) -> None:
         self._as_json = session.json
         self._event = event
-        self._proxy = proxy
+        self._title = files.title
+        self._sync = sync
         self._reload_with = reload_with
         self._said: object = None
 
     def __call__(self, known: "Knowledge", read_at_s: float) -> None:
-        step = self._proxy.tell(known, read_at_s=read_at_s)
+        step = self._sync.tell(known, read_at_s=read_at_s)
         reloaded = self._reload() if step.reload else None
         document = {
             "event": self._event,
@@ -255,7 +270,7 @@ class _Told:
         news = (step.generation, step.keys, step.ended)
         if news != self._said or step.whole or step.reload:
             self._said = news
-            self._say(document, _words(document))
+            self._say(document, _words(self._title, document))
 
     def trouble(self, exc: Exception) -> None:
         what = str(exc)
@@ -290,11 +305,11 @@ def _address(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _words(said: Mapping[str, object]) -> str:
+def _words(title: str, said: Mapping[str, object]) -> str:
     if not said["generation"]:
-        return f"The event {said['event']} was deleted: HAProxy asks about everything."
+        return f"The event {said['event']} was deleted: {title} asks about everything."
     news = (
-        f"HAProxy verifies passes of {said['event']}, generation {said['generation']}, "
+        f"{title} verifies passes of {said['event']}, generation {said['generation']}, "
         f"by {said['keys']} keys; {said['ended']} sessions were ended early."
     )
     match said["reloaded"]:

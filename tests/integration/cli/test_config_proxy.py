@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.proxyconfig.haproxy import shipped
+from gateway.proxyconfig.folders import shipped
 from tests.support.command_line import CONFIG, Operator, Sale
 
 DEPLOY = Path(__file__).parents[3] / "deploy"
@@ -153,4 +153,4 @@ def test_a_sync_without_haproxy_says_so_and_leaves_the_files_for_its_start(
 
 
 def test_what_asks_the_gateway_is_the_same_with_and_without_passes_verified_here() -> None:
-    assert shipped("admission.lua") == (DEPLOY / "haproxy" / "admission.lua").read_bytes()
+    assert shipped("haproxy/admission.lua") == (DEPLOY / "haproxy" / "admission.lua").read_bytes()

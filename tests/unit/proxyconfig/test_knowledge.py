@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from gateway.domain.events import EventPolicy, EventSnapshot, EventState
 from gateway.domain.positions import EventId, Generation, Position, ServedUpTo
 from gateway.proxyconfig import Knowledge
-from gateway.proxyconfig.haproxy import ended_entries, event_entries
+from gateway.proxyconfig.haproxy.files import ended_entries, event_entries
 from gateway.proxyconfig.knowledge import steady_ahead_s
 from gateway.whole_files import write_whole
 

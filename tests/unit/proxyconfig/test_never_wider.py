@@ -15,8 +15,7 @@ from gateway.domain.carriers import carried_tokens
 from gateway.domain.claims import PassClaims
 from gateway.domain.positions import EventId
 from gateway.domain.targets import canonical_host, canonical_target
-from gateway.proxyconfig import HAProxyFolder, Subject
-from gateway.proxyconfig.haproxy import Addresses
+from gateway.proxyconfig import Addresses, HAProxyFolder, Subject
 from gateway.proxyconfig.knowledge import pass_head, place_head
 from gateway.tokens.compact import parse_object, split
 from gateway.tokens.jwks import thumbprint

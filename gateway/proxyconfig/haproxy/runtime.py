@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
-from gateway.errors import GatewayError
+from gateway.proxyconfig.sync import ProxyAway
 
 _TIMEOUT_S: Final = 2.0
 # One command and what it carries must fit into a buffer of HAProxy's, 16 KiB by default.
@@ -16,14 +16,10 @@ _VERSION: Final = re.compile(r"New version created: ([0-9]+)")
 _PID: Final = re.compile(r"^Pid: ([0-9]+)$", re.MULTILINE)
 
 
-class RuntimeAway(GatewayError):
-    """HAProxy does not answer on its socket, or refused a change."""
-
-
 class RuntimeMaps:
     """Changes the maps of whichever HAProxy listens at `path` now.
 
-    Every method raises `RuntimeAway`.
+    Every method raises `ProxyAway`.
     """
 
     def __init__(self, path: Path) -> None:
@@ -33,14 +29,14 @@ class RuntimeMaps:
         """Return the process that answers: another one has read its maps from their files."""
         found = _PID.search(self._ask("show info"))
         if found is None:
-            raise RuntimeAway(f"{self._path}: what answers there is no HAProxy")
+            raise ProxyAway(f"{self._path}: what answers there is no HAProxy")
         return int(found[1])
 
     def replace(self, map_file: Path, entries: Mapping[str, str]) -> None:
         """Put `entries` in the place of all there are, for HAProxy's requests in one step."""
         found = _VERSION.search(self._ask(f"prepare map {map_file}"))
         if found is None:
-            raise RuntimeAway(
+            raise ProxyAway(
                 f"{self._path}: HAProxy knows no map {map_file}; start it with its haproxy.cfg"
             )
         version = found[1]
@@ -60,7 +56,7 @@ class RuntimeMaps:
     def _order(self, command: str) -> None:
         # What succeeded is answered by an empty line.
         if said := self._ask(command).strip():
-            raise RuntimeAway(f"{self._path}: HAProxy says: {said.splitlines()[0]}")
+            raise ProxyAway(f"{self._path}: HAProxy says: {said.splitlines()[0]}")
 
     def _ask(self, command: str) -> str:
         said = b""
@@ -72,5 +68,5 @@ class RuntimeMaps:
                 while piece := connection.recv(65_536):
                     said += piece
         except OSError as exc:
-            raise RuntimeAway(f"{self._path}: {exc.strerror or exc}; is HAProxy running?") from exc
+            raise ProxyAway(f"{self._path}: {exc.strerror or exc}; is HAProxy running?") from exc
         return said.decode("utf-8", "replace")

@@ -1,19 +1,15 @@
-"""HAProxy that verifies passes itself: the acceptance test of every front, and what is this one's own.
+"""A proxy that verifies passes itself: the acceptance test of every front, and what is its own.
 
 What it admits without asking, it admits as strictly as the gateway. So each test about a bad pass looks at
 whether the gateway was asked: whoever was not asked about was admitted.
 """
 
 import json
-import os
-import signal
-import ssl
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from hashlib import sha256
 from hmac import digest
-from http.client import HTTPSConnection
 from pathlib import Path
 from typing import Any
 
@@ -23,20 +19,16 @@ from jwt.algorithms import ECAlgorithm
 
 from gateway.domain.claims import LEEWAY_S
 from gateway.domain.targets import NotCanonical, canonical_host, canonical_target
-from gateway.proxyconfig import HAProxyFolder, Knowledge, Sync
+from gateway.proxyconfig import Knowledge, ProxyFolder
 from gateway.tokens.compact import decode_segment, encode_segment
 from gateway.tokens.keyring import KeyRing
 from tests.integration.fronts import test_every_front as acceptance
-from tests.support.certificates import Authority
 from tests.support.eventually import eventually
-from tests.support.fronted import Door
 from tests.support.fronts import Before, Front
-from tests.support.gateways import BACKEND_BODY, Gateway, Tables, event_table, write_settings
-from tests.support.line_speed import SyncCommand, Syncing, verifying_front
+from tests.support.gateways import BACKEND_BODY, Gateway
+from tests.support.line_speed import Asked, SyncCommand, Syncing
 from tests.support.minting import Mint, now_s
-from tests.support.replies import Reply, ask
-from tests.support.servers import free_port
-from tests.support.staging import LISTED_ORIGIN, OPEN_HOST, Stage
+from tests.support.staging import Stage
 
 # Here a pass needs no gateway, which is what these two look at.
 EXCEPTIONS = {
@@ -48,67 +40,7 @@ for _name, _test in vars(acceptance).items():
     if _name.startswith("test_") and _name not in EXCEPTIONS:
         globals()[_name] = _test
 
-POOL = 220
 A_WHILE_S = 12.0
-
-
-@pytest.fixture(scope="module")
-def tables(common_tables: Tables) -> Tables:
-    pool = {
-        f"events.sale-{number}": event_table(
-            f"sale-{number}.example",
-            open=["/assets/", "GET,HEAD /about", "POST /webhooks/payment"],
-            finish=["/pay"],
-            origins=[LISTED_ORIGIN],
-        )
-        for number in range(1, POOL + 1)
-    }
-    server = {"forward_auth_peers": ["127.0.0.1/32"], "trusted_proxies": ["127.0.0.1/32"]}
-    return {**common_tables, "server": server, "proxy": {"open_hosts": [OPEN_HOST]}, **pool}
-
-
-@pytest.fixture
-def folder(short_folder: Path) -> Path:
-    return Path(tempfile.mkdtemp(prefix="line-", dir=short_folder)) / "h"
-
-
-@pytest.fixture
-def lone_front(stage: Stage, gateway: Gateway, door: Door, folder: Path) -> Iterator[Front]:
-    """HAProxy that nobody keeps fresh."""
-    with verifying_front(gateway, door, folder, stage.event) as running:
-        yield running
-
-
-@pytest.fixture
-def front(stage: Stage, gateway: Gateway, lone_front: Front, folder: Path) -> Iterator[Front]:
-    with Syncing(gateway, stage.event, folder).running():
-        yield lone_front
-
-
-class Asked:
-    """Sends a token to a front, and sees whether the gateway was asked about it."""
-
-    def __init__(self, front: Front, stage: Stage) -> None:
-        self._front = front
-        self._stage = stage
-
-    def __call__(self, token: str, target: str = "/book/7") -> tuple[bool, Reply]:
-        return self.of([("cookie", f"pass-{self._stage.event}={token}")], target)
-
-    def of(self, fields: list[tuple[str, str]], target: str = "/book/7") -> tuple[bool, Reply]:
-        before = self._front.door.count("/auth")
-        reply = ask(self._front.port, "GET", target, [("host", self._stage.host), *fields])
-        return self._front.door.count("/auth") > before, reply
-
-
-@pytest.fixture
-def asked(front: Front, stage: Stage) -> Asked:
-    return Asked(front, stage)
-
-
-@pytest.fixture
-def held(stage: Stage) -> str:
-    return stage.mint.held(stage.event, stage.generation)
 
 
 def test_a_pass_is_admitted_without_asking(before: Before) -> None:
@@ -352,35 +284,6 @@ def test_two_carriers_are_asked_about_and_refused(
     assert len(front.site.seen) == reached
 
 
-def test_over_tls_the_cookie_is_the_one_with_the_prefix(
-    gateway: Gateway, stage: Stage, door: Door, folder: Path, short_folder: Path, held: str
-) -> None:
-    place = Path(tempfile.mkdtemp(prefix="tls-", dir=short_folder))
-    certificate, private = Authority(place).sign("localhost")
-    both = place / "both.pem"
-    both.write_bytes(certificate.read_bytes() + private.read_bytes())
-    port = free_port()
-    bind = f"    bind 127.0.0.1:{port} ssl crt {both}\n"
-    trust = ssl.create_default_context(cafile=str(place / "ca.pem"))
-    name = f"pass-{stage.event}"
-
-    def was_asked(cookie: str) -> bool:
-        before = door.count("/auth")
-        connection = HTTPSConnection("localhost", port, context=trust, timeout=20)
-        connection.request("GET", "/book", headers={"host": stage.host, "cookie": cookie})
-        connection.getresponse().read()
-        connection.close()
-        return door.count("/auth") > before
-
-    with (
-        verifying_front(gateway, door, folder, stage.event, more=bind),
-        Syncing(gateway, stage.event, folder).running(),
-    ):
-        assert was_asked(f"__Host-{name}={held}") is False
-        assert was_asked(f"{name}={held}") is True
-        assert was_asked(f"__Host-{name}={held}; {name}={held}") is True
-
-
 def test_what_looks_like_the_cookie_is_not_taken_for_it(
     asked: Asked, stage: Stage, held: str
 ) -> None:
@@ -470,20 +373,6 @@ def test_an_ended_pass_is_asked_about_and_may_still_finish(asked: Asked, stage: 
 # --- what changes on the night
 
 
-def reload(front: Front, folder: Path, asked: Asked, held: str) -> None:
-    """Reload as `systemctl reload haproxy` does, while somebody keeps coming, whom nobody turns away."""
-    log = folder / "output.log"
-    # The first process hears of it once it has started.
-    eventually(lambda: "Loading success" in log.read_text("utf-8"), A_WHILE_S)
-    os.kill(front.pid, signal.SIGUSR2)
-
-    def is_reloaded() -> bool:
-        assert asked(held)[1].status == 200
-        return log.read_text("utf-8").count("Loading success") > 1
-
-    eventually(is_reloaded, A_WHILE_S)
-
-
 def test_a_session_that_was_ended_is_refused(before: Before, asked: Asked) -> None:
     visitor, other = before.admitted(), before.admitted()
     left, stays = visitor.held, other.held
@@ -519,7 +408,7 @@ def test_while_nobody_listens_where_the_gateway_was_held_passes_go_on(
 
 
 def test_when_nobody_keeps_it_fresh_everything_is_asked_and_then_fails_closed(
-    gateway: Gateway, stage: Stage, lone_front: Front, folder: Path, held: str
+    gateway: Gateway, stage: Stage, lone_front: Front, folder: ProxyFolder, held: str
 ) -> None:
     asked = Asked(lone_front, stage)
     assert asked(held)[0] is True
@@ -534,12 +423,12 @@ def test_when_nobody_keeps_it_fresh_everything_is_asked_and_then_fails_closed(
 
 
 def test_a_clock_that_jumped_back_does_not_make_old_news_good(
-    stage: Stage, mint: Mint, lone_front: Front, folder: Path, held: str
+    stage: Stage, mint: Mint, lone_front: Front, folder: ProxyFolder, held: str
 ) -> None:
     # As if the last read had been made on a clock an hour ahead of today's.
     asked, keys = Asked(lone_front, stage), KeyRing.load(mint.folder).public_keys()
     known = Knowledge(stage.generation, {}, keys)
-    sync = Sync(HAProxyFolder(folder), good_for_s=5)
+    sync = folder.sync(good_for_s=5)
     sync.tell(known, read_at_s=time.time())
     assert asked(held)[0] is False
     sync.tell(known, read_at_s=time.time() + 3600)
@@ -547,10 +436,10 @@ def test_a_clock_that_jumped_back_does_not_make_old_news_good(
 
 
 def test_the_end_of_a_pass_is_reckoned_on_the_ledgers_clock(
-    stage: Stage, mint: Mint, lone_front: Front, folder: Path, held: str
+    stage: Stage, mint: Mint, lone_front: Front, folder: ProxyFolder, held: str
 ) -> None:
     asked, keys = Asked(lone_front, stage), KeyRing.load(mint.folder).public_keys()
-    sync = Sync(HAProxyFolder(folder), good_for_s=300)
+    sync = folder.sync(good_for_s=300)
     for ahead_s, expected in ((590, False), (601, True), (-59, False), (-120, True)):
         known = Knowledge(stage.generation, {}, keys, clock_ahead_s=ahead_s)
         sync.tell(known, read_at_s=time.time())
@@ -558,73 +447,14 @@ def test_the_end_of_a_pass_is_reckoned_on_the_ledgers_clock(
         assert asked(held)[0] is expected, ahead_s
 
 
-def test_a_new_key_counts_from_the_reload_and_a_removed_one_no_longer_at_once(
-    stage: Stage, mint: Mint, lone_front: Front, folder: Path, held: str, short_folder: Path
-) -> None:
-    asked = Asked(lone_front, stage)
-    later = Mint(Path(tempfile.mkdtemp(prefix="later-", dir=short_folder)) / "keys")
-    old, new = (KeyRing.load(place.folder).public_keys() for place in (mint, later))
-    by_new = later.held(stage.event, stage.generation)
-    sync = Sync(HAProxyFolder(folder), good_for_s=300)
-
-    def tell(keys: Any, ended: dict[int, int] | None = None) -> tuple[bool, bool]:
-        known = Knowledge(stage.generation, ended or {}, keys)
-        step = sync.tell(known, read_at_s=time.time())
-        return step.reload, step.whole
-
-    assert tell(old) == (False, True)
-    assert tell(old) == (False, False)
-    assert asked(held)[0] is False
-    assert tell({**old, **new}, {7: now_s() + 600}) == (True, False)
-    assert (asked(held)[0], asked(by_new)[0]) == (False, True)
-    reload(lone_front, folder, asked, held)
-    # The process that is new reads what was told to the one before it.
-
-    eventually(lambda: not asked(by_new)[0], A_WHILE_S)
-    assert asked(held)[0] is False
-    assert asked(stage.mint.held(stage.event, stage.generation, 7))[0] is True
-    eventually(lambda: tell({**old, **new}, {7: now_s() + 600}) == (False, True), A_WHILE_S)
-    assert tell(new)[0] is True
-    assert (asked(held)[0], asked(by_new)[0]) == (True, False)
-
-
-def test_many_ended_sessions_are_told_and_forgotten(
-    stage: Stage, mint: Mint, lone_front: Front, folder: Path
-) -> None:
-    asked, keys = Asked(lone_front, stage), KeyRing.load(mint.folder).public_keys()
-    sync = Sync(HAProxyFolder(folder), good_for_s=300)
-
-    def refused(*positions: int) -> list[bool]:
-        return [asked(mint.held(stage.event, stage.generation, at))[0] for at in positions]
-
-    def tell(ended: range) -> None:
-        known = Knowledge(stage.generation, dict.fromkeys(ended, now_s() + 600), keys)
-        sync.tell(known, read_at_s=time.time())
-
-    tell(range(1, 5001))
-    assert refused(1, 2500, 5000, 5001) == [True, True, True, False]
-    tell(range(1, 5101))
-    assert refused(1, 5001, 5100, 5101) == [True, True, True, False]
-    # Their passes have died by themselves, so there are far more in the map than are needed.
-    tell(range(5090, 5101))
-    assert refused(1, 5089, 5090, 5100) == [False, False, True, True]
-
-
 # --- the command
 
 
-@pytest.fixture
-def config(gateway: Gateway, tables: Tables, short_folder: Path) -> Path:
-    place = Path(tempfile.mkdtemp(prefix="config-", dir=short_folder))
-    write_settings(place / "gateway.toml", tables)
-    return place / "gateway.toml"
-
-
 def test_the_command_keeps_it_fresh_until_it_is_killed(
-    config: Path, stage: Stage, lone_front: Front, folder: Path, held: str
+    config: Path, stage: Stage, lone_front: Front, folder: ProxyFolder, held: str
 ) -> None:
     asked = Asked(lone_front, stage)
-    with SyncCommand(config, stage.event, folder, "--every", "0.2").running() as command:
+    with SyncCommand(config, stage.event, folder.folder, "--every", "0.2").running() as command:
         said = command.said()
         assert (said["event"], said["generation"]) == (stage.event, stage.generation)
         assert (said["ended"], said["whole"], said["reloaded"]) == (0, True, None)
@@ -637,32 +467,13 @@ def test_the_command_keeps_it_fresh_until_it_is_killed(
 
 
 def test_the_command_ends_with_the_event(
-    config: Path, stage: Stage, lone_front: Front, folder: Path, held: str
+    config: Path, stage: Stage, lone_front: Front, folder: ProxyFolder, held: str
 ) -> None:
     asked = Asked(lone_front, stage)
-    with SyncCommand(config, stage.event, folder, "--every", "0.2").running() as command:
+    with SyncCommand(config, stage.event, folder.folder, "--every", "0.2").running() as command:
         command.said()
         assert asked(held)[0] is False
         stage.delete()
         assert command.code() == 3
         assert asked(held)[0] is True
         assert asked(held)[1].status == 410
-
-
-def test_the_command_reloads_haproxy_for_a_new_key(
-    tables: Tables, stage: Stage, lone_front: Front, folder: Path, short_folder: Path
-) -> None:
-    asked = Asked(lone_front, stage)
-    place = Path(tempfile.mkdtemp(prefix="config-", dir=short_folder))
-    later = Mint(place / "later")
-    write_settings(place / "gateway.toml", {**tables, "keys": {"dir": str(later.folder)}})
-    log = folder / "output.log"
-    eventually(lambda: "Loading success" in log.read_text("utf-8"), A_WHILE_S)
-    words = ("--every", "0.2", "--reload", f"kill -USR2 {lone_front.pid}")
-    with SyncCommand(place / "gateway.toml", stage.event, folder, *words).running() as command:
-        said = command.said()
-        assert (said["keys"], said["reloaded"]) == (1, True)
-        token = later.held(stage.event, stage.generation)
-        eventually(lambda: not asked(token)[0], A_WHILE_S)
-        # What started since has read its maps from files, so it is told everything.
-        assert command.said()["whole"] is True

@@ -1,0 +1,76 @@
+"""One proxy that verifies passes for each test, set up for an event of its own."""
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gateway.proxyconfig import ProxyFolder
+from tests.support.fronted import Door
+from tests.support.fronts import Front
+from tests.support.gateways import Gateway, Tables, event_table, write_settings
+from tests.support.line_speed import VERIFIERS, Asked, Syncing, Verifier, verifying_front
+from tests.support.staging import LISTED_ORIGIN, OPEN_HOST, Stage
+
+POOL = 220
+
+
+@pytest.fixture(scope="module")
+def tables(common_tables: Tables) -> Tables:
+    pool = {
+        f"events.sale-{number}": event_table(
+            f"sale-{number}.example",
+            open=["/assets/", "GET,HEAD /about", "POST /webhooks/payment"],
+            finish=["/pay"],
+            origins=[LISTED_ORIGIN],
+        )
+        for number in range(1, POOL + 1)
+    }
+    server = {"forward_auth_peers": ["127.0.0.1/32"], "trusted_proxies": ["127.0.0.1/32"]}
+    return {**common_tables, "server": server, "proxy": {"open_hosts": [OPEN_HOST]}, **pool}
+
+
+@pytest.fixture(scope="module", params=VERIFIERS, ids=lambda verifier: verifier.folder.proxy)
+def verifier(request: pytest.FixtureRequest) -> Verifier:
+    chosen: Verifier = request.param
+    return chosen
+
+
+@pytest.fixture
+def folder(short_folder: Path, verifier: Verifier) -> ProxyFolder:
+    return verifier.folder(Path(tempfile.mkdtemp(prefix="line-", dir=short_folder)) / "h")
+
+
+@pytest.fixture
+def lone_front(
+    verifier: Verifier, stage: Stage, gateway: Gateway, door: Door, folder: ProxyFolder
+) -> Iterator[Front]:
+    """A proxy that nobody keeps fresh."""
+    with verifying_front(verifier, gateway, door, folder.folder, stage.event) as running:
+        yield running
+
+
+@pytest.fixture
+def front(
+    stage: Stage, gateway: Gateway, lone_front: Front, folder: ProxyFolder
+) -> Iterator[Front]:
+    with Syncing(gateway, stage.event, folder).running():
+        yield lone_front
+
+
+@pytest.fixture
+def asked(front: Front, stage: Stage) -> Asked:
+    return Asked(front, stage)
+
+
+@pytest.fixture
+def held(stage: Stage) -> str:
+    return stage.mint.held(stage.event, stage.generation)
+
+
+@pytest.fixture
+def config(gateway: Gateway, tables: Tables, short_folder: Path) -> Path:
+    place = Path(tempfile.mkdtemp(prefix="config-", dir=short_folder))
+    write_settings(place / "gateway.toml", tables)
+    return place / "gateway.toml"
