@@ -21,7 +21,7 @@ from tests.support.running import Running
 from tests.support.visitors import Visitor
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Locator
+    from playwright.sync_api import Locator, Request
 
 
 NAMES = {"view": Role.VIEW, "release": Role.RELEASE, "admin": Role.ADMIN, "leaver": Role.ADMIN}
@@ -116,10 +116,24 @@ class Desk:
         self.page = self.context.new_page()
         self.requests: list[tuple[str, str]] = []
         self.page.on("request", lambda request: self.requests.append((request.method, request.url)))
+        self._open: set[Request] = set()
+        self.page.on("request", lambda request: self._open.add(request))
+        self.page.on("requestfinished", lambda request: self._open.discard(request))
+        self.page.on("requestfailed", lambda request: self._open.discard(request))
         self.page.set_default_timeout(LIMIT_MS)
 
     def go(self, event: str = "") -> "Desk":
         self.page.goto(f"{self.venue.admin}/admin/#/{event}", wait_until="domcontentloaded")
+        return self
+
+    def settles(self) -> "Desk":
+        """Wait until all that was asked is answered."""
+        # Playwright tells of what the browser does while it waits for something, and not else.
+        self.page.wait_for_timeout(20)
+        deadline = time.monotonic() + LIMIT_MS / 1000
+        while self._open:
+            assert time.monotonic() < deadline, [request.url for request in self._open]
+            self.page.wait_for_timeout(20)
         return self
 
     def logs_in(self, name: str, event: str = "") -> "Desk":

@@ -364,7 +364,7 @@ def test_a_hidden_tab_asks_less_often(venue: Venue, desk: Desk, event: str) -> N
         before = looks()
         for _ in range(seconds):
             desk.page.clock.run_for(1000)
-            desk.page.wait_for_load_state("networkidle")
+            desk.settles()
         return looks() - before
 
     assert pass_s(10) >= 5
