@@ -34,7 +34,9 @@ _SVG_POLICY: RawHeader = (
 )
 
 _HASH_LENGTH = 12
-_IMPORT = re.compile(rb"""(?P<before>\b(?:from|import)\s*["'])\./(?P<name>[a-z_]+\.js)(?=["'])""")
+_IMPORT = re.compile(
+    rb"""(?P<before>\b(?:from\s*|import\s*|import(?P<later>\())["'])\./(?P<name>[a-z_]+\.js)(?=["'])"""
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,19 +90,22 @@ class Scripts:
     Attributes:
         entry: What the page starts.
         modules: What that imports.
+        later: What it imports (`import(…)`) only where it is needed.
     """
 
     entry: HashedFile
     modules: tuple[HashedFile, ...]
+    later: tuple[HashedFile, ...] = ()
 
     @property
     def all(self) -> tuple[HashedFile, ...]:
-        return self.entry, *self.modules
+        return self.entry, *self.modules, *self.later
 
 
 def linked_scripts(folder: str, sources: Mapping[str, bytes], entry: str) -> Scripts:
     """Prepare a page's scripts; a module that another one imports is named by its hash there."""
     prepared: dict[str, HashedFile] = {}
+    at_once = {entry}
 
     def link(name: str) -> HashedFile:
         if name not in prepared:
@@ -108,7 +113,14 @@ def linked_scripts(folder: str, sources: Mapping[str, bytes], entry: str) -> Scr
         return prepared[name]
 
     def hashed(found: re.Match[bytes]) -> bytes:
-        return found["before"] + b"./" + link(found["name"].decode()).name.encode()
+        name = found["name"].decode()
+        if found["later"] is None:
+            at_once.add(name)
+        return found["before"] + b"./" + link(name).name.encode()
 
     first = link(entry)
-    return Scripts(first, tuple(file for name, file in prepared.items() if name != entry))
+    return Scripts(
+        first,
+        tuple(file for name, file in prepared.items() if name in at_once - {entry}),
+        tuple(file for name, file in prepared.items() if name not in at_once),
+    )

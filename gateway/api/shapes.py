@@ -19,6 +19,8 @@ def standing_document(event: str, standing: Standing) -> dict[str, Any]:
         "wait": _wait_document(standing.wait),
         "retry_after": standing.retry_after_s,
     }
+    if standing.head_start is not None:
+        document["head_start"] = standing.head_start
     if standing.session_ends_at is not None:
         document["session_ends_at"] = standing.session_ends_at
         document["session_seconds_left"] = standing.session_seconds_left

@@ -199,6 +199,7 @@ class Places(Desk):
             ahead=ahead,
             wait=None if served or ahead is None else estimate_wait(snapshot, ahead),
             retry_after_s=None if served else retry_after_s(snapshot, ahead, place.position),
+            head_start=place.head_start,
         )
 
     async def _still_good(self, snapshot: EventSnapshot, place: QueueClaims) -> bool:

@@ -50,6 +50,7 @@ class Standing:
     Attributes:
         status: `waiting`, `your-turn` or `admitted`.
         turn: None before the draw.
+        head_start: Turns granted by an invitation; None where only a pass was shown.
         session_ends_at: Unix seconds, when admitted.
         session_seconds_left: The same for who has no clock that can be trusted.
     """
@@ -62,6 +63,7 @@ class Standing:
     ahead: int | None
     wait: Wait | None
     retry_after_s: int | None
+    head_start: int | None = None
     session_ends_at: int | None = None
     session_seconds_left: int | None = None
 

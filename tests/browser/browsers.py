@@ -143,6 +143,10 @@ class Tab:
         url = f"{self.base}/{verb}" if verb else self.base
         return sum(asked.partition("?")[0] == url for _, asked in self.requests)
 
+    def loaded(self, script: str) -> bool:
+        """Whether the tab has asked for one of the page's scripts."""
+        return any(f"/room/{script}." in url for _, url in self.requests)
+
     def comes_to(self, happened: Callable[[], bool]) -> "Tab":
         """Wait until something that the browser does has happened."""
         deadline = time.monotonic() + LIMIT_MS / 1000

@@ -3,6 +3,8 @@
 import re
 import time
 
+import pytest
+
 from gateway.ports import StateChange
 from tests.browser.browsers import Browsers, Tab
 from tests.support.staging import OpenStage, Stage
@@ -74,6 +76,43 @@ def test_before_a_draw_no_turn_is_shown_and_afterwards_ones_own(
     assert not tab.sees("row-ahead")
     stage.change(StateChange.OPEN)
     tab.shows("waiting").reads("ahead", "None: you are next")
+
+
+SOON = "Math.random = () => 0.01;"
+WITHOUT_CRYPTOGRAPHY = 'Object.defineProperty(crypto, "subtle", { value: undefined });'
+
+
+@pytest.mark.parametrize(
+    ("script", "asks"), [("", False), (WITHOUT_CRYPTOGRAPHY, True)], ids=["by itself", "by asking"]
+)
+def test_the_page_finds_the_turn_that_a_draw_gave(
+    script: str, asks: bool, open_stage: OpenStage, browsers: Browsers
+) -> None:
+    stage = open_stage(opened=False, draw=True)
+    for _ in range(20):
+        stage.waiting()
+    tab = browsers.tab(stage, SOON + script).look("/").shows("scheduled").reads("position", "21")
+    # Soon after a join, the page asks once more.
+    tab.comes_to(lambda: tab.calls("position") >= 2)
+    for _ in range(20):
+        stage.waiting()
+    before = tab.calls("position")
+    # Not when all pages hear of the draw in the same second.
+    assert tab.loaded("draw")
+    stage.change(StateChange.OPEN)
+    tab.shows("waiting")
+    place = f"JSON.parse(localStorage.getItem('queue:{stage.event}:place'))"
+    tab.comes_to(lambda: tab.page.evaluate(f"{place}.turn !== null"))
+    assert (tab.calls("position") > before) is asks
+    visitor = stage.visitor()
+    held = tab.page.context.cookies(tab.site)
+    visitor.cookies = {cookie["name"]: cookie["value"] for cookie in held}
+    assert tab.page.evaluate(f"{place}.turn") == visitor.call("position").json()["turn"]
+
+
+def test_without_a_draw_its_script_is_not_loaded(stage: Stage, browsers: Browsers) -> None:
+    tab = browsers.tab(stage).wait_in()
+    assert (tab.loaded("place"), tab.loaded("draw")) == (True, False)
 
 
 def test_a_closed_event_gives_no_place(stage: Stage, browsers: Browsers) -> None:

@@ -13,7 +13,7 @@
  * @property {number} generation
  * @property {number} served_up_to
  * @property {number} issued
- * @property {{seed: string | null} | null} draw
+ * @property {{commitment: string, seed: string | null, count: number | null} | null} draw
  * @property {[number, number][]} holes inclusive ranges that belong to nobody
  * @property {number} window seconds in which a turn may be claimed
  * @property {string} message the operator's

@@ -33,6 +33,7 @@ import {
  * @property {number} generation
  * @property {number} position
  * @property {number | null} turn null before the draw
+ * @property {number | null} headStart turns granted by an invitation; null where the gateway did not say
  * @property {number} aheadAtFirst
  * @property {number} turnSeenAt when the turn was first seen, in ms of the device's clock; 0 for not yet
  * @property {number} refreshedAt when the token was last renewed, in ms of the device's clock
@@ -494,6 +495,10 @@ function movePointer(pointer) {
   else if (known.served_up_to !== pointer.served_up_to) state.servedBefore = known.served_up_to;
   state.crowd = Math.max(state.crowd, known?.issued ?? 0, pointer.issued);
   state.pointer = pointer;
+  if (pointer.draw !== null && drawScript === null) {
+    drawScript = import("./draw.js");
+    drawScript.catch(() => (drawScript = null));
+  }
 }
 
 /** Act on what the place and the document say together. */
@@ -502,10 +507,46 @@ function consider() {
   if (place === null || pointer === null) return;
   if (state.stage !== "in" && state.stage !== "loading") return;
   if (pointer.generation > place.generation) askSpread();
-  else if (place.turn === null && pointer.draw?.seed) askSpread();
+  else if (place.turn === null && pointer.draw?.seed) void lookUpTurn(place, pointer);
   else if (state.stage === "in" && place.turn !== null && place.turn <= pointer.served_up_to) {
     turnHasCome(pointer);
   }
+}
+
+/** @type {Promise<typeof import("./draw.js")> | null} Loaded by who waits for a draw, and before it is held. */
+let drawScript = null;
+let isLookingUp = false;
+
+/**
+ * Compute the turn that a draw gave, as anybody can. Everyone learns in the same second that it was held: if all
+ * of them asked, the last would know minutes later.
+ *
+ * @param {Place} place
+ * @param {PointerDocument} pointer
+ */
+async function lookUpTurn(place, pointer) {
+  if (isLookingUp) return;
+  isLookingUp = true;
+  /** @type {number | null} */
+  let turn = null;
+  try {
+    // Without `https` there is no cryptography here.
+    if (typeof place.headStart === "number" && place.generation === pointer.generation) {
+      drawScript ??= import("./draw.js");
+      const { turnOf } = await drawScript;
+      turn = await turnOf(crypto.subtle, place.position, place.headStart, pointer.draw);
+    }
+  } catch {
+    // Not loaded, or no seed that was promised: the gateway says what holds.
+  }
+  isLookingUp = false;
+  if (state.place !== place) return consider();
+  if (turn === null) return askSpread();
+  place.turn = turn;
+  place.aheadAtFirst = Math.max(place.aheadAtFirst, ahead() ?? 0);
+  memory.set("place", place);
+  consider();
+  render();
 }
 
 /** Ask about the place, but not in the same second as everyone to whom the same thing happened. */
@@ -566,6 +607,7 @@ function adopt(standing) {
     generation: standing.generation,
     position: standing.position,
     turn: standing.turn,
+    headStart: standing.head_start ?? null,
   };
   state.place.aheadAtFirst = Math.max(state.place.aheadAtFirst, standing.ahead ?? 0);
   memory.set("place", state.place);

@@ -33,6 +33,7 @@ def test_the_first_visitor_gets_the_first_position(stage: Stage) -> None:
         "ahead": 0,
         "wait": None,
         "retry_after": place["retry_after"],
+        "head_start": 0,
     }
 
 

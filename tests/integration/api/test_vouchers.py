@@ -76,6 +76,7 @@ def test_an_invitation_puts_its_bearer_ahead(stage: Stage, site: Mint) -> None:
     visitor = stage.visitor()
     place = visitor.join(voucher=site.voucher(stage.event, ANNA, adv=4))
     assert (place["position"], place["turn"], place["ahead"]) == (10, 6, 5)
+    assert (place["head_start"], visitor.call("position").json()["head_start"]) == (4, 4)
     assert payload_of(visitor.place)["adv"] == 4
 
 

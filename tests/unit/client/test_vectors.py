@@ -133,10 +133,11 @@ def test_pauses_keep_their_bounds() -> None:
         assert max(case["least"], 2) <= case["seconds"] <= max(60, case["least"]) * 1.25
 
 
-def test_the_page_and_the_client_have_one_script() -> None:
+@pytest.mark.parametrize("script", ["place.js", "draw.js"])
+def test_the_page_and_the_client_have_one_script(script: str) -> None:
     """The page computes places by the very bytes that the client ships."""
-    page = ROOT / "gateway" / "page" / "static" / "place.js"
-    ours = JS_CLIENT / "src" / "place.js"
+    page = ROOT / "gateway" / "page" / "static" / script
+    ours = JS_CLIENT / "src" / script
     assert ours.read_bytes() == page.read_bytes(), f"copy {page} to {ours}"
 
 
