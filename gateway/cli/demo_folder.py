@@ -11,6 +11,7 @@ from typing import IO
 from gateway.cli.exits import Refused
 from gateway.domain.events import EventPolicy
 from gateway.domain.positions import EventId
+from gateway.whole_files import replace_whole, usual_mode
 
 EVENT = EventId("demo")
 OPERATOR = "demo"
@@ -86,9 +87,7 @@ def write_config(folder: Path) -> Path:
     path = folder / "gateway.toml"
     if not path.exists():
         # In one step: a demo that is killed now leaves no half of a file behind.
-        draft = folder / ".gateway.toml.draft"
-        draft.write_text(_CONFIG, "utf-8")
-        draft.replace(path)
+        replace_whole(path, _CONFIG.encode(), mode=usual_mode())
     return path
 
 

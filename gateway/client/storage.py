@@ -2,9 +2,10 @@
 
 import asyncio
 import contextlib
-import os
 from pathlib import Path
 from typing import Protocol
+
+from gateway.whole_files import replace_whole
 
 
 class Storage(Protocol):
@@ -46,7 +47,7 @@ class FileStorage:
         return await asyncio.to_thread(self._load)
 
     async def save(self, text: str) -> None:
-        await asyncio.to_thread(self._save, text)
+        await asyncio.to_thread(replace_whole, self._path, text.encode())
 
     async def remove(self) -> None:
         await asyncio.to_thread(self._path.unlink, missing_ok=True)
@@ -55,17 +56,3 @@ class FileStorage:
         with contextlib.suppress(FileNotFoundError):
             return self._path.read_text("utf-8")
         return None
-
-    def _save(self, text: str) -> None:
-        half = self._path.with_name(f"{self._path.name}.{os.getpid()}.new")
-        descriptor = os.open(half, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with open(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        half.replace(self._path)
-        folder = os.open(self._path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)

@@ -9,13 +9,13 @@ import contextlib
 import fcntl
 import json
 import logging
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
 from gateway.ledger.floors import Floors
+from gateway.whole_files import replace_whole
 
 logger = logging.getLogger(__name__)
 
@@ -78,14 +78,8 @@ class FloorFile:
         return json.dumps({"written_at": self._wall_s(), **floors})
 
     def _put(self, content: str, version: int) -> None:
-        draft = self._path.with_suffix(".draft")
         try:
-            descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with open(descriptor, "w", encoding="utf-8") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            draft.replace(self._path)
+            replace_whole(self._path, content.encode())
         except OSError as exc:
             self._note(exc)
             return

@@ -15,7 +15,7 @@ import json
 import os
 import stat
 from collections.abc import Generator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -38,6 +38,7 @@ from gateway.errors import KeyRingError
 from gateway.tokens.compact import refuse_repeated_names
 from gateway.tokens.jwks import thumbprint
 from gateway.tokens.mounted_folder import RingFiles, find_ring_files
+from gateway.whole_files import create_whole, replace_whole, sync_folder
 
 STATES_FILE: Final = "states.json"
 _LOCK_FILE: Final = ".lock"
@@ -159,23 +160,16 @@ def add_private_key(folder: Path) -> str:
     private_key = generate_private_key(SECP256R1())
     kid = thumbprint(private_key.public_key())
     pem = private_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    draft = folder / f".{kid}.{os.getpid()}.draft"
     with _named_errors(folder):
-        try:
-            _write_new_file(draft, pem)
-            # Unlike a rename, a link fails where the name is taken.
-            os.link(draft, folder / f"{kid}{_PEM}", follow_symlinks=False)
-        finally:
-            with suppress(FileNotFoundError):
-                draft.unlink()
-        _sync_folder(folder)
+        # Down to the disk: a key that signed a token must not be lost to a power cut.
+        create_whole(folder / f"{kid}{_PEM}", pem)
     return kid
 
 
 def remove_private_key(folder: Path, kid: str) -> None:
     with _named_errors(folder):
         (folder / f"{kid}{_PEM}").unlink()
-        _sync_folder(folder)
+        sync_folder(folder)
 
 
 def write_states(folder: Path, entries: tuple[KeyEntry, ...]) -> None:
@@ -195,13 +189,8 @@ def write_states(folder: Path, entries: tuple[KeyEntry, ...]) -> None:
             for entry in entries
         }
     }
-    draft = folder / f".{STATES_FILE}.{os.getpid()}.draft"
     with _named_errors(folder):
-        with suppress(FileNotFoundError):
-            draft.unlink()  # of a process that died with our number
-        _write_new_file(draft, json.dumps(content, indent=2).encode() + b"\n")
-        draft.replace(folder / STATES_FILE)
-        _sync_folder(folder)
+        replace_whole(folder / STATES_FILE, json.dumps(content, indent=2).encode() + b"\n")
 
 
 def _read_private_key(files: RingFiles, name: str, kid: str) -> EllipticCurvePrivateKey:
@@ -273,23 +262,6 @@ def _read_file(path: Path, max_bytes: int) -> tuple[bytes, os.stat_result]:
     if len(content) > max_bytes:
         raise KeyRingError(f"{path}: is larger than {max_bytes} bytes")
     return content, status
-
-
-def _write_new_file(path: Path, content: bytes) -> None:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    with os.fdopen(os.open(path, flags, 0o600), "wb") as file:
-        file.write(content)
-        file.flush()
-        # A key that signed a token must not be lost to a power cut.
-        os.fsync(file.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 @contextmanager

@@ -1,7 +1,5 @@
 """`gateway report`: how a sale went, as one page to keep."""
 
-import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,6 +15,7 @@ from gateway.domain.positions import EventId
 from gateway.domain.samples import EVERY_S, Sample
 from gateway.operating.course import course_of, summary_document
 from gateway.ports import Ledger
+from gateway.whole_files import replace_whole, usual_mode
 
 LEAST_SAMPLES = 2
 """A line needs two points."""
@@ -69,7 +68,8 @@ def report(session: Session, event: EventId, out: Path | None) -> None:
         click.echo(page if not session.json else to_json({**document, "file": None}))
         return
     file = out or Path(f"report-{event}.html")
-    _write(file, page)
+    # Somebody may be looking at the one before.
+    replace_whole(file, page.encode(), mode=usual_mode())
     answer(session, {**document, "file": str(file)}, f"Wrote {file}: {len(samples)} samples.")
 
 
@@ -81,18 +81,3 @@ async def _samples_of_now(ledger: Ledger, event: EventId) -> Sequence[Sample]:
     """
     generation = (await ledger.read(event)).generation
     return [sample for sample in await ledger.samples(event) if sample.generation == generation]
-
-
-def _write(file: Path, page: str) -> None:
-    # Whole or not at all: somebody may be looking at the one before.
-    handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as written:
-            written.write(page)
-        mask = os.umask(0)
-        os.umask(mask)
-        Path(name).chmod(0o666 & ~mask)
-        Path(name).replace(file)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise

@@ -133,7 +133,7 @@ def test_an_existing_key_is_never_overwritten(
         new_key(folder, now_s=NOW)
     after = path.stat()
     assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
-    assert [file.name for file in folder.iterdir() if "draft" in file.name] == []
+    assert {file.name for file in folder.iterdir()} == {f"{kid}.pem", ".lock"}
 
 
 def test_two_processes_that_make_keys_at_once_make_two_keys_and_one_is_active(
@@ -430,7 +430,7 @@ def test_a_lock_that_is_a_link_is_not_followed(folder: Path, tmp_path: Path) -> 
 
 def test_a_draft_left_by_a_dead_process_does_not_stop_the_next(folder: Path) -> None:
     new_key(folder, now_s=NOW)
-    put(folder, f".states.json.{os.getpid()}.draft", b"half")
+    put(folder, ".states.json-0f3bx_2a", b"half")
     entry = new_key(folder, now_s=NOW)
     assert states_of(folder)[entry.kid] == "next"
 
