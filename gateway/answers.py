@@ -1,13 +1,14 @@
 """Whole answers of our own, and how they go out over ASGI: HTTP, HEAD, and refused WebSockets."""
 
 import time
-from collections.abc import Iterable, MutableMapping
+from collections.abc import Collection, Iterable, MutableMapping
 from dataclasses import dataclass
 from email.utils import formatdate
 from functools import lru_cache
 from http import HTTPStatus
 from typing import Any, TypeAlias
 
+import msgspec
 from starlette.types import Scope, Send
 
 from gateway.domain.admission import Refused
@@ -35,6 +36,17 @@ class Answer:
 
     def with_headers(self, extra: Iterable[RawHeader]) -> "Answer":
         return Answer(self.status, (*self.headers, *extra), self.body)
+
+
+def json_answer(
+    status: int, document: dict[str, Any], headers: Collection[RawHeader] = ()
+) -> Answer:
+    """Return a document that nobody keeps."""
+    return Answer(
+        status,
+        ((b"content-type", b"application/json"), (b"cache-control", b"no-store"), *headers),
+        msgspec.json.encode(document),
+    )
 
 
 def refusal(refused: Refused) -> Answer:

@@ -3,18 +3,17 @@
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
-from urllib.parse import parse_qs, quote, urlencode, urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 from starlette.types import Receive, Scope
 
-from gateway.answers import Answer, RawHeader, problem
+from gateway.addresses import port_of
+from gateway.answers import Answer, problem
 from gateway.domain.carriers import (
     Carried,
     RawHeaders,
     carried_tokens,
-    cookie_names,
     parse_cookies,
 )
 from gateway.domain.peers import Peers
@@ -22,9 +21,9 @@ from gateway.domain.positions import EventId
 from gateway.domain.return_to import ReturnTo, parse_return_to
 from gateway.domain.routes import EventRoute
 from gateway.domain.targets import NotCanonical, canonical_host
-from gateway.queue import Passed
 
 _IDEMPOTENCY_KEY = re.compile(rb"[A-Za-z0-9_-]{22,64}")
+_LANGUAGE_TAG = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*")
 
 CSRF_SAFE_SITES = frozenset({b"same-origin", b"none"})
 
@@ -257,102 +256,6 @@ def read_authority(headers: Collection[tuple[bytes, bytes]]) -> str:
     return values[0].decode("ascii")
 
 
-def token_cookie(
-    event: EventId, *, is_pass: bool, secure: bool, token: str, life_s: int
-) -> RawHeader:
-    """Return the Set-Cookie of a token; `Max-Age` is the token's own end (RFC 6265, section 5.2.2)."""
-    name = cookie_names(event, secure=secure)[1 if is_pass else 0]
-    attributes = f"; Path=/; Max-Age={max(life_s, 0)}; HttpOnly; SameSite=Lax"
-    if secure:
-        attributes += "; Secure"
-    return b"set-cookie", name + b"=" + token.encode("ascii") + attributes.encode("ascii")
-
-
-def pass_cookie(
-    passed: Passed, route: EventRoute | None, *, secure: bool, life_s: int | None = None
-) -> RawHeader:
-    """Return the Set-Cookie of a pass.
-
-    It lives as long as its session; where the event has `finish` paths for as long as they take the pass,
-    since a browser shows no cookie whose end has come.
-
-    Args:
-        life_s: Of the session from now on; None for a pass that was signed just now.
-    """
-    claims = passed.claims
-    if life_s is None:
-        life_s = claims.expires_at - claims.issued_at
-    grace_s = passed.finish_grace_s if route is not None and route.finish_paths else 0
-    return token_cookie(
-        claims.event,
-        is_pass=True,
-        secure=secure,
-        token=passed.token,
-        life_s=life_s + grace_s,
-    )
-
-
-def cleared_cookies(event: EventId, *, secure: bool) -> list[RawHeader]:
-    return [
-        token_cookie(event, is_pass=is_pass, secure=secure, token="", life_s=0)
-        for is_pass in (False, True)
-    ]
-
-
-def port_of(authority: str) -> str:
-    """Return the port with its colon, or nothing where none is named."""
-    return authority[len(canonical_host([authority.encode()])) :].lstrip(".")
-
-
-def home_authority(route: EventRoute | None, authority: str) -> str | None:
-    """Return where an event's `/queue/…` lives, or None when it is right here.
-
-    The home host is reached at the port at which the visitor reached this one.
-    """
-    if route is None or route.home_host is None:
-        return None
-    host = canonical_host([authority.encode()])
-    if host == route.home_host:
-        return None
-    return route.home_host + port_of(authority)
-
-
-ROOM = "room"
-PLAIN_ROOM = "room/plain"
-
-_LANGUAGE_TAG = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*")
-
-
-def room_path(
-    event: EventId,
-    return_to: ReturnTo | None,
-    scheme: str = "http",
-    *,
-    page: str = ROOM,
-    more: Mapping[str, str] | None = None,
-) -> str:
-    """Return the path of the waiting page, or another `page`, from where the visitor goes on.
-
-    Args:
-        more: Further fields of the query.
-    """
-    fields = [] if return_to is None else [("return_to", absolute(return_to, scheme))]
-    query = urlencode([*fields, *(more or {}).items()], safe="/", quote_via=quote)
-    return f"/queue/{event}/{page}" + (f"?{query}" if query else "")
-
-
-def absolute(wanted: ReturnTo, scheme: str) -> str:
-    """Return a destination as an address that leads there from this host."""
-    if wanted.authority is None:
-        return wanted.target
-    return f"{scheme}://{wanted.authority}{wanted.target}"
-
-
-def check_cookie(event: EventId) -> str:
-    """Return the name of the cookie by which the page without a script sees that cookies work."""
-    return f"queue-check-{event}"
-
-
 def chosen(call: Call) -> dict[str, str]:
     """Return what a visitor has chosen on the page without a script: it stays in the address."""
     kept: dict[str, str] = {}
@@ -392,13 +295,3 @@ async def read_body(receive: Receive, limit: int) -> bytes | None:
         chunks.append(chunk)
         if not message.get("more_body", False):
             return b"".join(chunks)
-
-
-def json_answer(
-    status: int, document: dict[str, Any], headers: Collection[RawHeader] = ()
-) -> Answer:
-    return Answer(
-        status,
-        ((b"content-type", b"application/json"), (b"cache-control", b"no-store"), *headers),
-        msgspec.json.encode(document),
-    )

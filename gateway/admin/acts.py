@@ -8,8 +8,7 @@ from typing import Any, Final, cast
 from gateway.admin import bodies
 from gateway.admin.asking import Ask
 from gateway.admin.problems import Problem, on_mistake, refuse
-from gateway.answers import Answer
-from gateway.calls import json_answer
+from gateway.answers import Answer, json_answer
 from gateway.domain.events import EventPolicy, EventSnapshot, EventState
 from gateway.domain.positions import EventId, Position, is_event_id
 from gateway.errors import LedgerUnavailable, StateLost

@@ -13,8 +13,8 @@ from gateway.admin.asking import SAFE_METHODS, Identity, Incoming, Way
 from gateway.admin.limits import AdminLimits, Allowance
 from gateway.admin.problems import Problem, refuse
 from gateway.admin.sessions import LIFE_S, Session, SessionTable
-from gateway.answers import Answer, RawHeader
-from gateway.calls import CSRF_SAFE_SITES, json_answer
+from gateway.answers import Answer, RawHeader, json_answer
+from gateway.calls import CSRF_SAFE_SITES
 from gateway.domain.carriers import OPERATOR_COOKIE
 from gateway.domain.join_limits import source_of
 from gateway.domain.targets import NotCanonical, canonical_host

@@ -17,8 +17,7 @@ from gateway.admin.limits import AdminLimits, Allowance
 from gateway.admin.openapi import openapi_document
 from gateway.admin.problems import Problem, Refused, on_mistake, refuse
 from gateway.admin.views import Views
-from gateway.answers import Answer, problem, send_answer
-from gateway.calls import json_answer
+from gateway.answers import Answer, json_answer, problem, send_answer
 from gateway.domain.peers import Peers
 from gateway.domain.positions import EventId
 from gateway.errors import GatewayError

@@ -5,8 +5,7 @@ from typing import Any, Final
 
 from gateway.admin.asking import Ask
 from gateway.admin.problems import Problem, refuse
-from gateway.answers import Answer
-from gateway.calls import json_answer
+from gateway.answers import Answer, json_answer
 from gateway.domain.operator_log import verify
 from gateway.domain.positions import EventId
 from gateway.errors import EventGone, EventHealing, StateLost, UnknownEvent

@@ -10,8 +10,8 @@ import time
 from typing import Any, Final
 
 from gateway import __version__
-from gateway.answers import Answer, problem
-from gateway.calls import Call, client_address, json_answer
+from gateway.answers import Answer, json_answer, problem
+from gateway.calls import Call, client_address
 from gateway.domain.carriers import is_queue_header, parse_cookies
 from gateway.domain.peers import Peers
 from gateway.errors import LedgerUnavailable

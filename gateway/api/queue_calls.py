@@ -6,11 +6,13 @@ from typing import TypeAlias
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from gateway.addresses import PLAIN_ROOM, ROOM, home_authority, room_path
 from gateway.answers import (
     NO_STORE,
     Answer,
     RawHeader,
     cors_headers,
+    json_answer,
     problem,
     redirect,
     refusal,
@@ -23,24 +25,16 @@ from gateway.api.shapes import (
     standing_document,
 )
 from gateway.calls import (
-    PLAIN_ROOM,
-    ROOM,
     Call,
     ClientGone,
     Refusal,
-    check_cookie,
     chosen,
-    cleared_cookies,
     client_address,
-    home_authority,
     is_secure,
-    json_answer,
-    pass_cookie,
     read_authority,
     read_fields,
-    room_path,
-    token_cookie,
 )
+from gateway.cookies import check_cookie, cleared_cookies, pass_cookie, token_cookie
 from gateway.domain.admission import ProblemType, Refused
 from gateway.domain.peers import Peers
 from gateway.domain.positions import EventId, is_event_id

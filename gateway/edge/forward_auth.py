@@ -16,7 +16,8 @@ from starlette.types import Receive, Scope, Send
 
 from gateway.answers import NO_STORE, Answer, RawHeader, cors_headers, problem, send_answer
 from gateway.answers import refusal as refusal_answer
-from gateway.calls import client_address, pass_cookie
+from gateway.calls import client_address
+from gateway.cookies import pass_cookie
 from gateway.domain.admission import ProblemType, Refused, no_token
 from gateway.domain.carriers import RawHeaders
 from gateway.domain.peers import Networks, within

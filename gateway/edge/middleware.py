@@ -13,6 +13,7 @@ from urllib.parse import quote, unquote
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from gateway.addresses import home_authority, room_path
 from gateway.answers import (
     NO_STORE,
     Answer,
@@ -23,7 +24,8 @@ from gateway.answers import (
     refusal,
     send_answer,
 )
-from gateway.calls import client_address, home_authority, is_secure, pass_cookie, room_path
+from gateway.calls import client_address, is_secure
+from gateway.cookies import pass_cookie
 from gateway.domain.admission import ProblemType, Refused
 from gateway.domain.carriers import bearer_token, is_queue_header, without_our_cookies
 from gateway.domain.claims import PassClaims

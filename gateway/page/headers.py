@@ -1,7 +1,8 @@
 """What the pages' answers say about themselves."""
 
+from gateway.addresses import port_of
 from gateway.answers import RawHeader
-from gateway.calls import Call, port_of
+from gateway.calls import Call
 from gateway.hardening import hardened
 
 HTML: RawHeader = (b"content-type", b"text/html; charset=utf-8")

@@ -1,7 +1,9 @@
 """The ways out of the waiting page: to where the visitor was going, on any host of the event."""
 
+from gateway.addresses import absolute, room_path
 from gateway.answers import Answer, redirect
-from gateway.calls import Call, absolute, pass_cookie, room_path
+from gateway.calls import Call
+from gateway.cookies import pass_cookie
 from gateway.domain.admission import Refused
 from gateway.domain.return_to import ReturnTo
 from gateway.errors import LedgerUnavailable

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
+from gateway.addresses import PLAIN_ROOM, ROOM
 from gateway.answers import Answer
-from gateway.calls import PLAIN_ROOM, ROOM, Call
+from gateway.calls import Call
 from gateway.hashed_files import HashedFile
 from gateway.page.brand import read_brand
 from gateway.page.languages import Languages, load_languages

@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from urllib.parse import parse_qs, urlsplit
 
+from gateway.addresses import PLAIN_ROOM, ROOM, absolute, room_path
 from gateway.answers import NO_STORE, Answer, RawHeader, redirect
-from gateway.calls import PLAIN_ROOM, ROOM, Call, absolute, check_cookie, chosen, room_path
+from gateway.calls import Call, chosen
+from gateway.cookies import check_cookie
 from gateway.domain.admission import Refused, Visitor
 from gateway.domain.events import EventSnapshot, EventState
 from gateway.domain.return_to import ReturnTo

@@ -5,8 +5,9 @@ Nothing of a visitor is in its bytes, neither a place nor where they are going: 
 
 from collections import OrderedDict
 
+from gateway.addresses import home_authority, room_path
 from gateway.answers import Answer, RawHeader, redirect
-from gateway.calls import Call, home_authority, room_path
+from gateway.calls import Call
 from gateway.domain.return_to import ReturnTo
 from gateway.page.headers import HTML, security_headers
 from gateway.page.languages import Language, Languages
