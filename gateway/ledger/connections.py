@@ -15,7 +15,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Final, cast
+from typing import Any, Final, TypeAlias, cast
 from urllib.parse import urlencode
 
 from redis.asyncio import Redis
@@ -42,9 +42,11 @@ _REDIRECTIONS: Final = 4
 _PATIENCE_IN_CLUSTER: Final = 0.75
 _PATIENCE_CONNECTING: Final = 0.3
 
-
 # How long a promotion by an operator may go unnoticed.
 _ASK_SENTINELS_S: Final = 1.0
+
+HeldConnection: TypeAlias = Redis
+"""One connection that somebody holds alone, to be passed on by name: redis-py is not needed for that."""
 
 
 class Connections(ABC):

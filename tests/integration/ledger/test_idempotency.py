@@ -6,7 +6,7 @@ import pytest
 
 from gateway.errors import LedgerUnavailable
 from gateway.ledger import keyspace
-from gateway.ledger.redis import IDEMPOTENCY_MS
+from gateway.ledger.operations.dealing import IDEMPOTENCY_MS
 from tests.integration.ledger.conftest import NewLedger, OpenSale
 from tests.support.lossy import LossyRelay
 from tests.support.sales import Sale

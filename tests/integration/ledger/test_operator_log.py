@@ -144,7 +144,7 @@ async def test_each_act_and_each_new_head_stand_in_the_process_log(
 ) -> None:
     gateway = new_ledger(is_gateway=True)
     await gateway.read(sale.event)
-    with caplog.at_level(logging.INFO, "gateway.ledger.redis"):
+    with caplog.at_level(logging.INFO, "gateway.ledger"):
         await sale.ledger.change_state(sale.event, StateChange.PAUSE, author=ADA)
         await gateway.read(sale.event)
         await gateway.read(sale.event)
@@ -164,7 +164,7 @@ async def test_the_log_of_an_event_that_never_was_is_no_log(ledger: RedisLedger)
 
 
 async def test_a_long_log_is_read_whole(sale: Sale, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.ledger.redis.LOG_PAGE", 3)
+    monkeypatch.setattr("gateway.ledger.operations.lookups.LOG_PAGE", 3)
     for change in [StateChange.PAUSE, StateChange.RESUME] * 4:
         await sale.change(change)
     assert [entry.seq for entry in await entries_of(sale)] == list(range(1, 10))

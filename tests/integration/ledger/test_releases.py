@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gateway.errors import BadInput, Conflict, LedgerUnavailable
-from gateway.ledger.redis import RELEASE_RECORD_MS
+from gateway.ledger.operations.pointer import RELEASE_RECORD_MS
 from gateway.ports import StateChange
 from tests.integration.ledger.conftest import NewLedger, OpenSale
 from tests.support.lossy import LossyRelay

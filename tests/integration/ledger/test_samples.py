@@ -8,7 +8,7 @@ from gateway.domain.events import EventState
 from gateway.domain.samples import EVERY_S
 from gateway.domain.waiting import Wait
 from gateway.ledger import keyspace
-from gateway.ledger import redis as redis_ledger
+from gateway.ledger.operations import lookups
 from gateway.ledger.sampler import Sampler
 from gateway.ports import StateChange
 from tests.integration.ledger.conftest import NewLedger, OpenSale
@@ -114,7 +114,7 @@ async def test_after_a_long_silence_there_is_a_sample_all_the_same(sale: Sale) -
 
 
 async def test_their_number_is_bounded(sale: Sale, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(redis_ledger, "MOST_SAMPLES", 5)
+    monkeypatch.setattr(lookups, "MOST_SAMPLES", 5)
     # The server trims whole nodes of a stream.
     limit = "stream-node-max-entries"
     before = sale.server.command("CONFIG", "GET", limit)[limit]
