@@ -186,6 +186,22 @@ class Transport:
         return self._session
 
 
+def is_trouble(reply: Reply) -> bool:
+    """Whether an answer says nothing of the visitor, or there is none."""
+    return reply.status == 0 or reply.status >= 500
+
+
+def refuse_trouble(reply: Reply) -> Reply:
+    """Return an answer that says something.
+
+    Raises:
+        Trouble: It does not.
+    """
+    if is_trouble(reply):
+        raise Trouble(reply)
+    return reply
+
+
 def _date(text: str | None) -> float | None:
     try:
         return None if text is None else parsedate_to_datetime(text).timestamp()
