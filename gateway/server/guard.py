@@ -6,6 +6,7 @@ insides (`cycle`, `flow`, `on_response_complete`); the tests in tests/integratio
 """
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any, ClassVar, Final, Generic, cast
@@ -36,7 +37,7 @@ UNSEEN: Final = -1.0
 _P: Final = b"P"[0]
 
 
-class Guard(asyncio.Protocol, Generic[C]):
+class Guard(ABC, asyncio.Protocol, Generic[C]):
     """Comes before a uvicorn protocol in the order of bases."""
 
     limits: ClassVar[ServerLimits]
@@ -117,15 +118,16 @@ class Guard(asyncio.Protocol, Generic[C]):
     _header_bytes: ClassVar[int]
     _looks_bare: Callable[[bytes], object]
 
+    @abstractmethod
     def _feed(self, data: bytes) -> None:
-        raise NotImplementedError
+        """Give the parser what the guard vouches for."""
 
     def _make_last(self, cycle: C) -> None:
         cycle.keep_alive = False
 
+    @abstractmethod
     def _forget(self) -> None:
         """Break the rings that a connection given away is left in."""
-        raise NotImplementedError
 
     # uvicorn's hooks.
 
