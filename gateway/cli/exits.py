@@ -73,6 +73,15 @@ class LogBroken(GatewayError):
         self.faults = faults
 
 
+class DrawWrong(GatewayError):
+    """A draw was not held as promised, or gave another turn than was shown; `faults` says how."""
+
+    def __init__(self, event: str, faults: Sequence[str]) -> None:
+        super().__init__(f"the draw of {event!r} is not as promised: " + "; ".join(faults))
+        self.event = event
+        self.faults = faults
+
+
 class LedgerUnusable(GatewayError):
     """The ledger cannot be used from here; the message says what to do."""
 
@@ -153,9 +162,9 @@ def _on_gateway(exc: GatewayError) -> Report:
             return Report(
                 ExitCode.NO_SUCH_EVENT,
                 "no-such-event",
-                f"There is no event named {name!r}. See which there are: gateway event list. Where it "
-                "was there before, do not create it anew, for that ends every place: "
-                f"gateway recover {name}",
+                f"There is no event named {name!r} in the ledger. If it was there before, the ledger has "
+                "lost it: do not create it anew, for that ends every place; bring it back: "
+                f"gateway recover {name}. Which there are: gateway event list",
             )
         case EventGone():
             return Report(
@@ -169,6 +178,9 @@ def _on_gateway(exc: GatewayError) -> Report:
         case LogBroken(event=name, faults=faults):
             message = f"The operator log of {name!r} is broken:"
             return Report(ExitCode.FAILED, "log-broken", message, faults)
+        case DrawWrong(event=name, faults=faults):
+            message = f"The draw of {name!r} is not as promised or shown:"
+            return Report(ExitCode.FAILED, "draw-wrong", message, faults)
         case SettingsInvalid(mistakes=mistakes):
             message = "The settings have mistakes. Correct them:"
             return Report(ExitCode.FAILED, "settings-invalid", message, mistakes)

@@ -25,6 +25,7 @@ _COMMANDS = {
     "watch": "gateway.cli.commands.watch:watch",
     "report": "gateway.cli.commands.report:report",
     "log": "gateway.cli.commands.log:log",
+    "draw": "gateway.cli.commands.draw:draw",
     "doctor": "gateway.cli.commands.doctor:doctor",
     "recover": "gateway.cli.commands.recover:recover",
     "keys": "gateway.cli.commands.keys:keys",

@@ -31,6 +31,8 @@ end
 redis.call('HSET', KEYS[6], unpack(config))
 begin_generation(generation, ARGV[1], ARGV[2], ARGV[3])
 local head = log_act(generation, 'create', AUTHOR, {},
-    {state = ARGV[1], generation = generation, policy = policy_words(ARGV, 4)})
+    {state = ARGV[1], generation = generation, policy = policy_words(ARGV, 4),
+        -- Before anybody knows a position: the seed at the opening must be that of this hash.
+        draw_commitment = ARGV[3] ~= '' and ARGV[3] or nil})
 redis.call('PUBLISH', KEYS[1] .. ':changed', int(generation))
 return {'1', head}

@@ -27,6 +27,7 @@ forget_claimed(e.generation, e.claimed)
 redis.call('DEL', KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[7], KEYS[8], KEYS[11], KEYS[12])
 begin_generation(generation, ARGV[1], draws and ARGV[2] or '', draws and ARGV[3] or '')
 redis.call('HSET', KEYS[1], 'reset_by', ARGV[5])
-local head = log_act(generation, 'reset', AUTHOR, before, {state = ARGV[1], generation = generation})
+local head = log_act(generation, 'reset', AUTHOR, before, {state = ARGV[1], generation = generation,
+    draw_commitment = draws and ARGV[3] or nil})
 redis.call('PUBLISH', KEYS[1] .. ':changed', int(generation))
 return {int(generation), head}

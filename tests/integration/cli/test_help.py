@@ -36,7 +36,7 @@ def test_every_command_of_the_manual_is_there() -> None:
         "run", "demo", "plan", "release", "status", "watch", "report", "recover", "completion",
         "event", "event create", "event list", "event show", "event set", "event apply",
         "event open", "event pause", "event resume", "event message", "event close", "event bypass",
-        "event reset", "event delete", "log", "doctor",
+        "event reset", "event delete", "log", "doctor", "draw", "draw verify",
         "session", "session show", "session extend", "session end",
         "keys", "keys new", "keys list", "keys activate", "keys retire", "keys remove",
         "operator", "operator add", "operator list", "operator remove",

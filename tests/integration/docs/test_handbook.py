@@ -10,7 +10,6 @@ import shlex
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import click
 import pytest
@@ -19,8 +18,6 @@ from prometheus_client.parser import text_string_to_metric_families
 from gateway.admin.problems import Problem
 from gateway.cli.root import gateway
 from gateway.domain.admission import ProblemType
-from gateway.domain.draw import Draw, commitment_to
-from gateway.domain.positions import Position
 from gateway.wiring import open_gate
 from tests.support.gateways import Tables, event_table, write_settings
 from tests.support.minting import Mint
@@ -194,23 +191,6 @@ def test_every_problem_exists() -> None:
     known = {problem.value for problem in ProblemType} | {one.value[0] for one in Problem}
     assert named
     assert named - known == set()
-
-
-def test_the_draw_is_checked_as_the_handbook_says() -> None:
-    (code,) = re.findall(
-        r"```python\n(.*?)```", (ROOT / "docs" / "drills.md").read_text(), re.DOTALL
-    )
-    namespace: dict[str, Any] = {}
-    exec(code, namespace)
-    turn_of = namespace["turn_of"]
-    seed = bytes(range(32))
-    for count in (1, 2, 3, 64, 1000):
-        draw = Draw(commitment_to(seed), seed.hex(), count)
-        for position in range(1, count + 3):
-            published = turn_of(position, seed.hex(), count, draw.commitment)
-            assert published == draw.turn_of(Position(position))
-    with pytest.raises(AssertionError, match="not the seed"):
-        turn_of(1, bytes(32).hex(), 3, commitment_to(seed))
 
 
 def test_every_link_leads_somewhere(text: str) -> None:
