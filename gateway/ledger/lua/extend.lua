@@ -1,4 +1,5 @@
--- Lengthen a session that still runs.
+-- Lengthen a session that still runs. A visitor's word that gains nothing, since an operator or the site has
+-- given more, takes none of the extensions that the event allows.
 --
 -- Behind author.lua; it is no operator who asks where no name is given, and then nothing is logged.
 --
@@ -34,10 +35,15 @@ end
 local length = ARGV[3] == '' and e.extend_ms or tonumber(ARGV[3])
 if by_visitor then
     length = math.min(length, e.extend_ms)
-    left = left - 1
-    redis.call('HSET', KEYS[8], position, int(used + 1))
 end
 local end_ms = math.max(before_ms, e.ledger_ms + math.min(length, PASS_LIFE_MS))
+if by_visitor and wall_s(e, end_ms) > wall_s(e, before_ms) then
+    left = left - 1
+    redis.call('HSET', KEYS[8], position, int(used + 1))
+elseif by_visitor then
+    -- Not a whole second longer, as by a second click: none of those that are allowed, and nothing is given.
+    end_ms = before_ms
+end
 redis.call('ZADD', KEYS[5], int(end_ms), position)
 save(e)
 local head = ''

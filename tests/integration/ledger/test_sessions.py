@@ -46,7 +46,9 @@ async def test_a_visitor_lengthens_a_session_by_the_events_length_from_now(
 async def test_a_visitor_lengthens_as_often_as_the_event_allows(open_sale: OpenSale) -> None:
     sale = await open_sale(extend_times=2)
     await seated(sale)
-    assert [(await sale.extend(1)).left for _ in range(2)] == [1, 0]
+    for left in (1, 0):
+        await sale.elapse(5)
+        assert (await sale.extend(1)).left == left
     refused = await sale.extend(1)
     assert (refused.outcome, refused.left) == ("not-allowed", 0)
     assert refused.session_ends_at == (await sale.claim(1)).session_ends_at
@@ -76,6 +78,33 @@ async def test_the_backends_extensions_do_not_use_up_the_visitors(open_sale: Ope
     for _ in range(3):
         assert (await sale.extend(1, by_s=60, by_visitor=False)).left == 1
     assert (await sale.extend(1)).outcome == "extended"
+
+
+async def test_a_visitors_extension_that_gains_nothing_is_not_counted(open_sale: OpenSale) -> None:
+    sale = await open_sale(session_s=600, extend_s=600, extend_times=1)
+    await seated(sale)
+    long = await sale.extend(1, by_s=3600, by_visitor=False)
+    for _ in range(3):
+        asked = await sale.extend(1)
+        assert (asked.outcome, asked.left, asked.longer) == ("extended", 1, False)
+        assert abs(asked.session_ends_at - long.session_ends_at) <= 1
+    # Once it would gain something, it does, and counts.
+    await sale.elapse(3300)
+    asked = await sale.extend(1)
+    assert (asked.outcome, asked.left, asked.longer) == ("extended", 0, True)
+    assert (await sale.extend(1)).outcome == "not-allowed"
+
+
+async def test_what_is_not_counted_adds_up_to_nothing(open_sale: OpenSale) -> None:
+    sale = await open_sale(session_s=600, extend_s=600, extend_times=1)
+    await seated(sale)
+    ends = sale.server.command("ZSCORE", sale.key("sessions"), 1)
+    for _ in range(20):
+        # Some of these come within the second of the claim, and one may fall into the next.
+        asked = await sale.extend(1)
+        if asked.outcome == "not-allowed" or asked.longer:
+            break
+        assert sale.server.command("ZSCORE", sale.key("sessions"), 1) == ends
 
 
 async def test_the_backend_lengthens_a_session_to_a_day_at_most(open_sale: OpenSale) -> None:
@@ -119,6 +148,7 @@ async def test_a_lengthened_session_outlives_its_first_end(open_sale: OpenSale) 
 async def test_the_count_of_extensions_goes_with_the_session(open_sale: OpenSale) -> None:
     sale = await open_sale(session_s=10, extend_s=10)
     await seated(sale, 3)
+    await sale.elapse(5)
     for position in (1, 2, 3):
         await sale.extend(position)
     await sale.leave(1)
