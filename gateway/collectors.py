@@ -38,6 +38,7 @@ _GAUGES = {
     "waiting": "Turns handed out and not let in",
     "active_sessions": "Sessions that run",
     "max_sessions": "The limit of sessions; absent where there is none",
+    "event_missing": "1 while the settings name the event and the ledger knows nothing of it",
     "suspended": "1 while the event's state is lost or being brought back",
     "healed_at_seconds": "When the event was last brought back, Unix time; 0 if never",
     "numbers_read_timestamp_seconds": "When the numbers of this event were read, Unix time",
@@ -75,9 +76,11 @@ class BoardCollector(Collector):
                 family.add_metric((snapshot.event,), value)
             for state in EventState:
                 states.add_metric((snapshot.event, state.value), int(state is snapshot.state))
-        suspended = self._board.suspended()
-        for event_id in {*suspended, *(snapshot.event for snapshot in self._board.all())}:
+        suspended, missing = self._board.suspended(), self._board.missing()
+        seen = {*suspended, *missing, *(snapshot.event for snapshot in self._board.all())}
+        for event_id in seen:
             gauges["suspended"].add_metric((event_id,), int(event_id in suspended))
+            gauges["event_missing"].add_metric((event_id,), int(event_id in missing))
         return [*gauges.values(), *counters.values(), states]
 
 

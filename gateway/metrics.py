@@ -53,6 +53,12 @@ class GatewayMetrics:
             ("event", "outcome"),
             registry=self.registry,
         )
+        self._jumps = Counter(
+            "gateway_ledger_clock_jumps_total",
+            "Steps of the ledger's clock by five seconds or more, as this process saw them",
+            ("direction",),
+            registry=self.registry,
+        )
         self._claims = Counter(
             "gateway_claims_total",
             "Claims by what came of them",
@@ -165,6 +171,9 @@ class GatewayMetrics:
 
     def backend_failed(self, fault: str) -> None:
         self._backend_faults.labels(str(fault)).inc()
+
+    def clock_jumped(self, by_s: float) -> None:
+        self._jumps.labels("ahead" if by_s > 0 else "back").inc()
 
     def batch_dealt(self, size: int) -> None:
         self._batches.observe(size)

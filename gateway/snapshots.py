@@ -18,6 +18,7 @@ class SnapshotBoard:
         self._held: dict[EventId, EventSnapshot] = {}
         self._epochs: dict[EventId, int] = {}
         self._lost: set[EventId] = set()
+        self._missing: set[EventId] = set()
         self._told: dict[EventId, Callable[[EventSnapshot], None]] = {}
         self.complete = False
         """Whether the ledger's list of events was ever read: only then is an unknown one unknown."""
@@ -26,8 +27,12 @@ class SnapshotBoard:
         return self._held.get(event)
 
     def is_lost(self, event: EventId) -> bool:
-        """Whether the event is known to have been there, and its state was never read."""
-        return event in self._lost
+        """Whether the event should be there, and its state was never read."""
+        return event in self._lost or event in self._missing
+
+    def missing(self) -> list[EventId]:
+        """Return the events that the settings name and the ledger knows nothing of."""
+        return sorted(self._missing)
 
     def epoch(self, event: EventId) -> int:
         """Return a number that changes whenever a pass that admitted may admit no longer.
@@ -68,12 +73,21 @@ class SnapshotBoard:
     def suspend(self, event: EventId) -> None:
         """Note that the event's state is lost; what was known of it stays."""
         held = self._held.get(event)
+        self._missing.discard(event)
         if held is None:
             self._lost.add(event)
         elif held.state is not EventState.SUSPENDED:
             self._keep(replace(held, state=EventState.SUSPENDED))
 
+    def mark_missing(self, event: EventId) -> None:
+        """Note that the ledger knows nothing of an event that the settings name: lost, or not made yet."""
+        if event in self._held:
+            self.suspend(event)
+        else:
+            self._missing.add(event)
+
     def mark_deleted(self, event: EventId) -> None:
+        self._missing.discard(event)
         held = self._held.get(event)
         if held is not None:
             self._keep(replace(held, state=EventState.DELETED))
@@ -84,13 +98,17 @@ class SnapshotBoard:
             self._epochs[snapshot.event] = self.epoch(snapshot.event) + 1
         self._held[snapshot.event] = snapshot
         self._lost.discard(snapshot.event)
+        self._missing.discard(snapshot.event)
         if (told := self._told.get(snapshot.event)) is not None:
             told(snapshot)
 
 
 def _concerns_passes(snapshot: EventSnapshot) -> tuple[object, ...]:
-    """Everything that `admission.decide` asks about a held pass, but the time."""
-    return snapshot.state, snapshot.generation, snapshot.ended, snapshot.policy
+    """Everything that `admission.decide` asks about a held pass, but the time; and `healed`.
+
+    After a loss each pass is looked at once more, so that its session is counted again.
+    """
+    return snapshot.state, snapshot.generation, snapshot.ended, snapshot.policy, snapshot.healed
 
 
 def _merged(held: EventSnapshot, read: EventSnapshot) -> EventSnapshot:

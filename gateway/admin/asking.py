@@ -24,7 +24,7 @@ _POSITION = re.compile(r"[0-9]{1,16}", re.ASCII)
 
 SAFE_METHODS: Final = frozenset({"GET", "HEAD"})
 
-WAY: Final = "admin"
+WAY: Final = "over HTTP"
 """Stands behind the name in the operator log: a name alone is somebody's own word at a terminal."""
 
 

@@ -67,7 +67,8 @@ def status_text(document: Mapping[str, Any]) -> str:
                 ("waiting", str(document["waiting"])),
                 (
                     "active sessions",
-                    f"{document['active_sessions']} of {'no limit' if limit is None else limit}",
+                    f"{document['active_sessions']} of {'no limit' if limit is None else limit}"
+                    + _held_text(document["sessions_held"]),
                 ),
                 ("claims so far", str(document["claims"])),
                 ("let in lately", "no history yet" if rate is None else f"{rate:g} a minute"),
@@ -116,6 +117,14 @@ def _draw_text(draw: Mapping[str, Any] | None) -> str:
     return f"held among {draw['count']}; seed {draw['seed']}"
 
 
+def _held_text(held: int) -> str:
+    if held == 0:
+        return ""
+    return (
+        f"; {held} of them only held free, for passes from before a loss that nobody has shown yet"
+    )
+
+
 def _healed_text(healed: Mapping[str, Any] | None) -> str:
     if healed is None:
         return ""
@@ -124,6 +133,16 @@ def _healed_text(healed: Mapping[str, Any] | None) -> str:
     return (
         f"{describe_moment(healed['at'])} ({healed['why']}{heard}): known up to "
         f"{healed['known_issued']}, went on above {healed['went_on_above']}"
+    )
+
+
+def missing_text(events: Sequence[str]) -> str:
+    """What to do about events that the settings name and the ledger does not have."""
+    return "".join(
+        f"\nThe settings name {event!r}, and the ledger does not have it. Was it there before, it is lost: "
+        f"do not create it anew, for that ends every place; gateway recover {event}. Is it new: gateway "
+        f"event create {event}"
+        for event in events
     )
 
 
@@ -218,12 +237,20 @@ def _changed(field: str, value: Any) -> str:
     return Durability(value).word if field == "durability" else str(value)
 
 
-def release_text(document: Mapping[str, Any]) -> str:
+def release_text(document: Mapping[str, Any], *, id_was_named: bool = False) -> str:
+    """What a release did. Who named it is told where the name will do nothing more."""
+    used_up = (
+        f" The id {document['id']!r} is used up by it: asked for again it does nothing, also when more "
+        "people wait. For those take another one."
+        if id_was_named and not document["dry_run"]
+        else ""
+    )
     before, after, count = document["before"], document["after"], document["people"]
     if document["repeated"]:
         return (
             f"This id was carried out before: {people(count)} let in, the pointer went from "
-            f"{before} to {after}. Nothing moved now."
+            f"{before} to {after}. Nothing moved now. An id stands for one release, whatever came of it: "
+            "for another one take another id."
         )
     if after == before:
         why = (
@@ -231,8 +258,10 @@ def release_text(document: Mapping[str, Any]) -> str:
             if document["capped"]
             else "it is there already"
         )
-        return f"The pointer stays at {before}: {why}."
-    cap = " That was everybody who waits; it asked for more." if document["capped"] else ""
+        return f"The pointer stays at {before}: {why}.{used_up}"
+    cap = (
+        f" That was everybody who waits; it asked for more.{used_up}" if document["capped"] else ""
+    )
     head = (
         f"Would let in {people(count)}: the pointer would go from {before} to {after}.{cap}"
         if document["dry_run"]

@@ -170,6 +170,8 @@ class EventSnapshot:
         late: Those of the claims that came after their window.
         schedule: What the schedule last did; None where it never ran.
         turnout: Who of those let in came; None where nobody was let in, or after a loss.
+        sessions_held: Those of the active sessions of which only the number is known: their rows were
+            lost, and nobody has shown a pass since.
     """
 
     event: EventId
@@ -198,6 +200,7 @@ class EventSnapshot:
     late: int = 0
     schedule: ScheduleState | None = None
     turnout: Turnout | None = None
+    sessions_held: int = 0
 
     def promises_more_than(self, other: "EventSnapshot | None") -> bool:
         """Whether this lets in more than `other`: what must be durable before it is shown."""

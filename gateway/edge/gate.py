@@ -9,7 +9,14 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple, TypeAlias, assert_never
 
-from gateway.domain.admission import Admitted, Bypassed, Claimable, ProblemType, Refused
+from gateway.domain.admission import (
+    Admitted,
+    Bypassed,
+    Claimable,
+    ProblemType,
+    Refused,
+    Visitor,
+)
 from gateway.domain.carriers import RawHeaders, carried_tokens
 from gateway.domain.claims import PassClaims, QueueClaims
 from gateway.domain.routes import (
@@ -232,11 +239,25 @@ class Gate:
             case Bypassed():
                 return Forward(route)
             case Refused():
+                if visitor.held is not None and self.room.may_still_run(visitor.held):
+                    return await self._find_session(route, visitor, decision)
                 return TurnedBack(route, decision)
             case Claimable(place=place):
                 return await self._claim(route, place)
             case _:
                 assert_never(decision)
+
+    async def _find_session(
+        self, route: EventRoute, visitor: Visitor, decision: Refused
+    ) -> Verdict:
+        """Let through whose session runs by the ledger, whatever a clock that jumped says of the pass."""
+        if not self.room.can_issue:
+            return TurnedBack(route, decision)
+        passed = await self.room.claim(route.event, Visitor(held=visitor.held))
+        if isinstance(passed, Refused):
+            is_away = passed.problem is ProblemType.LEDGER_AWAY
+            return TurnedBack(route, passed if is_away else decision)
+        return Forward(route, held=passed.claims, fresh=passed)
 
     async def _claim(self, route: EventRoute, place: QueueClaims) -> Verdict:
         snapshot = self.room.snapshot(route.event)

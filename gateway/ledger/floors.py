@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from gateway.domain.positions import EventId, Generation, Position, is_event_id
+from gateway.ledger.shown_sessions import ShownSessions
 
 # The pace of joins is measured over spans no shorter than this.
 _RATE_SPAN_S = 1.0
@@ -77,6 +78,7 @@ class Floors:
         self._floors: dict[EventId, Floor] = {}
         self._stands_for: set[str] = {self.gateway}
         self._ended_well: set[str] = set()
+        self.sessions = ShownSessions()
         self.version = 0
         """Grows with every change, for who keeps them in a file."""
 
@@ -161,6 +163,12 @@ class Floors:
         floor = self._of(event)
         if floor.generation == generation and len(floor.refuted) < 64:
             floor.refuted.add(position)
+
+    def saw_session(
+        self, event: EventId, generation: Generation, position: Position, ends_at: int
+    ) -> None:
+        """A genuine pass proves that its session may still fill the backend."""
+        self.sessions.note(event, generation, position, ends_at)
 
     def document(self, event: EventId) -> str:
         """Return the whole floor as `present.lua` takes it; empty where nothing is known."""

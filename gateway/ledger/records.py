@@ -136,6 +136,7 @@ def parse_snapshot(
             history=_history(reply[26]),
             schedule=ScheduleState.parse(reply[27][0] or ""),
             turnout=_turnout(reply[27][1] or "", int(reply[4]), int(reply[6])),
+            sessions_held=int(reply[28]),
         )
     except (ValueError, TypeError, IndexError) as exc:
         raise StateLost("the event's state cannot be read") from exc
@@ -200,6 +201,7 @@ def recovery_words(recovery: Recovery) -> list[str]:
         "" if draw is None else draw.commitment,
         "" if draw is None or draw.seed is None else draw.seed,
         "" if draw is None or draw.count is None else str(draw.count),
+        str(recovery.room_held),
     ]
 
 

@@ -100,6 +100,10 @@ class RedisLedger(Dealing, PointerMoves, SessionCalls, Lives, Lookups):
     async def read(self, event: EventId, known: EventSnapshot | None = None) -> EventSnapshot:
         return await self._reader.read(event, known)
 
+    async def report_sessions(self, snapshot: EventSnapshot) -> None:
+        """See `Reader.report_sessions`."""
+        await self._reader.report_sessions(snapshot)
+
     async def put_handover(self, event: EventId, code_hash: str, value: str, life_s: int) -> None:
         name = keyspace.handover(event, code_hash)
         await self._runner.sender.call(

@@ -16,6 +16,7 @@ NAMES: Final = (
     "extend",
     "leave",
     "session",
+    "seat_shown",
     "change_state",
     "read",
     "sample",

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import logging
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Protocol
 
 from gateway.chance import CHANCE
@@ -47,12 +47,15 @@ class Board(Protocol):
 
     def mark_deleted(self, event: EventId) -> None: ...
 
+    def mark_missing(self, event: EventId) -> None: ...
+
 
 class LedgerWatcher:
     """One a process. Reads every event of the ledger onto the board until it is closed.
 
     Args:
         poll_s: Longest age of a read while the ledger answers.
+        named: The events that the settings name: the ledger should have each.
         on_failure: Told the cause whenever a read fails.
     """
 
@@ -62,6 +65,7 @@ class LedgerWatcher:
         board: Board,
         *,
         poll_s: float = 1.0,
+        named: Collection[EventId] = (),
         on_failure: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._ledger = ledger
@@ -72,6 +76,8 @@ class LedgerWatcher:
         self._changed: set[EventId] = set()
         self._wake = asyncio.Event()
         self._known: set[EventId] = set()
+        self._named = frozenset(named)
+        self._missing: set[EventId] = set()
         self._troubles: dict[str, str] = {}
         self._reading: defaultdict[EventId, asyncio.Lock] = defaultdict(asyncio.Lock)
 
@@ -106,7 +112,25 @@ class LedgerWatcher:
             listed = True
         await asyncio.gather(*(self.read(event) for event in self._known))
         if listed:
+            await self._look_for_named()
             self._board.complete = True
+
+    async def _look_for_named(self) -> None:
+        """Look once for each event that the settings name and the ledger's list does not."""
+        self._missing -= self._known
+        unlisted = self._named - self._known - self._missing
+        await asyncio.gather(*(self.read(event) for event in unlisted))
+        self._known |= {event for event in unlisted if self._board.get(event) is not None}
+        if found_missing := sorted(unlisted & self._missing):
+            # Nothing else tells a ledger that lost everything, whoever knew it included, from a new one.
+            logger.warning(
+                "the ledger does not have an event that the settings name",
+                extra={
+                    "events": found_missing,
+                    "if_it_was_there": "gateway recover EVENT",
+                    "if_it_is_new": "gateway event create EVENT",
+                },
+            )
 
     async def read(self, event: EventId) -> None:
         # One after the other: an answer that was overtaken would undo the newer one on the board.
@@ -115,7 +139,9 @@ class LedgerWatcher:
 
     async def _read(self, event: EventId) -> None:
         try:
-            self._board.put(await self._ledger.read(event, self._board.get(event)))
+            snapshot = await self._ledger.read(event, self._board.get(event))
+            self._board.put(snapshot)
+            await self._ledger.report_sessions(snapshot)
             self._report(event, None)
         except EventHealing as exc:
             # The ledger was told what we know with the read; others are still to be heard.
@@ -125,7 +151,13 @@ class LedgerWatcher:
             self._board.suspend(event)
             self._report(event, exc)
             await self._bring_back(event)
-        except (EventGone, UnknownEvent):
+        except UnknownEvent:
+            if event in self._named:
+                self._missing.add(event)
+                self._board.mark_missing(event)
+            else:
+                self._board.mark_deleted(event)
+        except EventGone:
             self._board.mark_deleted(event)
         except GatewayError as exc:
             # The last good read stays; it ages, and the decision knows its age.

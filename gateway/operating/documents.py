@@ -20,6 +20,8 @@ Fields of --json:
   served_up_to        the pointer: every turn up to it was let in
   waiting             handed out, not let in
   active_sessions     of max_sessions (null: no limit)
+  sessions_held       those of them that stand in for sessions lost with the ledger's data, until their
+                      passes are shown or must have ended
   claims              turns exchanged for a pass so far
   rate_per_min        people let in per minute, lately (null: no history)
   event_clock_s       seconds that claims could be served
@@ -53,6 +55,7 @@ def status_document(snapshot: EventSnapshot, mode: str | None = None) -> dict[st
         "waiting": snapshot.waiting,
         "active_sessions": snapshot.active_sessions,
         "max_sessions": limit_of(snapshot.policy),
+        "sessions_held": snapshot.sessions_held,
         "claims": snapshot.claims,
         "rate_per_min": None if rate_per_s is None else round(rate_per_s * 60, 1),
         "event_clock_s": snapshot.active_ms / 1000,
@@ -111,7 +114,9 @@ Fields of --json:
   people              let in; turns in holes are not counted
   capped              whether fewer were let in than asked: nobody else waits
   repeated            whether this id was carried out before; nothing moved now
-  dry_run, id
+  dry_run
+  id                  stands for this release, whatever came of it: also one that let nobody in is not
+                      made up for under the same id
   unusual             [{code, text}]: what a release is asked about first, empty for most. Codes:
                       beyond-waiting, beyond-room, beyond-habit, backend-ill
   effects             by the numbers just before it; null where repeated

@@ -193,6 +193,8 @@ class Recovery:
     Attributes:
         issued: The highest position that is proved.
         goes_on_above: The next position dealt is above this one; what lies between counts as empty.
+        sessions: How many sessions may still run; None where nobody knows. Room is held for as many until
+            their passes are shown, or must have ended.
     """
 
     generation: Generation
@@ -202,6 +204,12 @@ class Recovery:
     state: EventState
     policy: EventPolicy
     draw: Draw | None = None
+    sessions: int | None = None
+
+    @property
+    def room_held(self) -> int:
+        """For how many sessions room is held: a full house, unless somebody knows better."""
+        return self.policy.max_sessions if self.sessions is None else self.sessions
 
 
 @dataclass(frozen=True, slots=True)

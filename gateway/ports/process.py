@@ -16,6 +16,10 @@ class Clock(Protocol):
 
     def monotonic_s(self) -> float: ...
 
+    def ahead_s(self) -> float:
+        """By how much the ledger's clock has jumped ahead lately: so much too early do passes seem over."""
+        ...
+
 
 class Snapshots(Protocol):
     """The latest good read of every event, from memory."""
@@ -29,7 +33,7 @@ class Snapshots(Protocol):
         ...
 
     def is_lost(self, event: EventId) -> bool:
-        """Whether the event is known to have been there, and its state was never read."""
+        """Whether the event should be there, and its state was never read."""
         ...
 
     def epoch(self, event: EventId) -> int:
@@ -54,6 +58,12 @@ class Witness(Protocol):
 
     def saw_in_hole(self, event: EventId, generation: Generation, position: Position) -> None:
         """What counts as empty is not, up to this position."""
+        ...
+
+    def saw_session(
+        self, event: EventId, generation: Generation, position: Position, ends_at: int
+    ) -> None:
+        """A session runs to `ends_at`, Unix seconds, and the ledger may have lost its row."""
         ...
 
 

@@ -14,7 +14,7 @@ from gateway.domain.admission import (
     decide,
 )
 from gateway.domain.carriers import Carried
-from gateway.domain.claims import PassClaims, QueueClaims
+from gateway.domain.claims import LEEWAY_S, PassClaims, QueueClaims
 from gateway.domain.events import EventSnapshot, turn_of
 from gateway.domain.positions import EventId
 from gateway.errors import TokenFault, TokenRejected, UnknownEvent
@@ -82,7 +82,8 @@ class Desk:
         """Return what is known of an event; None while its state was never read.
 
         Raises:
-            UnknownEvent: The ledger was read, has no such event, and nothing proves that it had.
+            UnknownEvent: The ledger was read, has no such event, the settings do not name it, and nothing
+                proves that it was there.
         """
         snapshot = self._snapshots.get(event)
         if snapshot is None and self._snapshots.complete:
@@ -135,6 +136,8 @@ class Desk:
                 witness.saw_in_hole(event, claims.generation, claims.position)
         if held is None:
             return
+        if _may_be_lost(snapshot, held):
+            witness.saw_session(event, held.generation, held.position, held.expires_at)
         head_start = 0
         if place is not None and place.position == held.position:
             head_start = place.head_start
@@ -172,6 +175,18 @@ class Desk:
             on_finish_path=on_finish_path,
         )
 
+    def may_still_run(self, held: PassClaims) -> bool:
+        """Whether a pass is over only because the ledger's clock has jumped ahead: the ledger must say."""
+        ahead_s = self._clock.ahead_s()
+        if ahead_s <= 0 or self._clock.now_s() - ahead_s >= held.expires_at:
+            return False
+        snapshot = self._snapshots.get(held.event)
+        return (
+            snapshot is not None
+            and held.generation == snapshot.generation
+            and held.position not in snapshot.ended
+        )
+
     def ticket(self, held: PassClaims) -> Ticket:
         """Return for how long the decision that was just made on `held` may be remembered."""
         return Ticket(
@@ -204,6 +219,16 @@ class Desk:
     def seconds_left(self, held: PassClaims) -> int:
         """Return how long a pass still lives."""
         return max(held.expires_at - int(self._clock.now_s()), 0)
+
+
+def _may_be_lost(snapshot: EventSnapshot | None, held: PassClaims) -> bool:
+    """Whether the ledger may lack a pass's session: it was signed before the event was brought back."""
+    if snapshot is None:
+        return True
+    if snapshot.healed is None or held.position in snapshot.ended:
+        return False
+    # Another server's clock may have been another one; what is told in vain changes nothing.
+    return held.issued_at <= snapshot.healed.at_ms // 1000 + LEEWAY_S
 
 
 def outcome_of(decision: Decision) -> str:

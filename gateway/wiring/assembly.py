@@ -44,7 +44,8 @@ def open_gate(
     if not isinstance(settings, Settings):
         settings = load_settings(None if settings is None else Path(settings))
     keys = open_keys(settings)
-    clock, board, metrics = LedgerClock(), SnapshotBoard(), GatewayMetrics()
+    board, metrics = SnapshotBoard(), GatewayMetrics()
+    clock = LedgerClock(partial(_note_jump, metrics))
     routes = settings.routes()
     metrics.watch_board(board)
     metrics.watch_modes({route.event: route.observed for route in routes.routes})
@@ -104,5 +105,18 @@ def open_gate(
         traced=traced,
         _hubs=hubs,
         _kept=kept,
-        _key_files=[*keys.files, operators],
+        _key_files=keys.files,
+        _operators=operators,
+    )
+
+
+def _note_jump(metrics: GatewayMetrics, by_s: float) -> None:
+    metrics.clock_jumped(by_s)
+    logger.error(
+        "the ledger's clock has jumped",
+        extra={
+            "seconds": round(by_s, 1),
+            "means": "passes and places have times in them; sessions and windows run on evenly",
+            "change": "run NTP on the ledger's machine, and let it slew and not step",
+        },
     )

@@ -110,6 +110,11 @@ def probes_of(routes: RouteTable, keys: Keys, kept: KeptLedger) -> Probes:
         unready=partial(_unready, kept.ledger, board, keys),
         notes=lambda: [
             *(f"event {event}: suspended, its state is lost" for event in board.suspended()),
+            *(
+                f"event {event}: the settings name it and the ledger does not have it. Was it there "
+                f"before: gateway recover {event}; is it new: gateway event create {event}"
+                for event in board.missing()
+            ),
             *(f"event {event}: observed only, everybody is let through" for event in observed),
             *kept.unsafe,
         ],

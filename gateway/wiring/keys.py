@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 
 class Reloading(Protocol):
-    """A file or folder of keys: looked at again every second, the last good state in force."""
+    """A file or folder of keys or operators: looked at again every second, the last good state in force."""
 
     @property
     def trouble(self) -> str | None: ...
@@ -94,15 +94,19 @@ def open_keys(settings: Settings) -> Keys:
     return Keys(public, signer, vouchers, files, ring)
 
 
-def look_again(keys: Reloading) -> None:
-    """Take over what has changed, and say so; tell of a trouble once."""
-    before = keys.trouble
-    if keys.reload_if_changed():
-        logger.info("the keys have changed")
-    if keys.trouble is not None and keys.trouble != before:
-        # The former keys stay in force: a broken folder must not stop a sale. But a key that was to
+def look_again(file: Reloading, what: str) -> None:
+    """Take over what has changed, and say so; tell of a trouble once.
+
+    Args:
+        what: `keys` or `operators`.
+    """
+    before = file.trouble
+    if file.reload_if_changed():
+        logger.info("the %s have changed", what)
+    if file.trouble is not None and file.trouble != before:
+        # The former ones stay in force: a broken folder must not stop a sale. But a key that was to
         # be taken away is not taken away either.
-        logger.error("the keys cannot be read", extra={"trouble": keys.trouble})
+        logger.error("the %s cannot be read", what, extra={"trouble": file.trouble})
 
 
 def keys_seen(ring: KeyRing) -> list[KeySeen]:

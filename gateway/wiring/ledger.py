@@ -117,7 +117,12 @@ def open_ledger(
         floors=floors,
         is_gateway=True,
     )
-    watcher = LedgerWatcher(ledger, board, poll_s=settings.ledger.poll_s)
+    watcher = LedgerWatcher(
+        ledger,
+        board,
+        poll_s=settings.ledger.poll_s,
+        named=[route.event for route in settings.routes().routes],
+    )
     return KeptLedger(
         ledger=ledger,
         board=board,

@@ -55,6 +55,7 @@ class OpenedGate:
     _hubs: Hubs
     _kept: KeptLedger
     _key_files: Sequence[Reloading]
+    _operators: Reloading
     _tasks: list["asyncio.Task[None]"] = field(default_factory=list["asyncio.Task[None]"])
     _starting: "asyncio.Task[None] | None" = None
 
@@ -98,6 +99,7 @@ class OpenedGate:
             if turn % LOOK_AT_SERVER_EVERY == 0:
                 await self._kept.look_at_server()
             for keys in self._key_files:
-                look_again(keys)
+                look_again(keys, "keys")
+            look_again(self._operators, "operators")
             self.metrics.flush()
             await self._kept.keep_up()

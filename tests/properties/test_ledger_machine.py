@@ -333,9 +333,13 @@ class LedgerMachine(RuleBasedStateMachine):
         if by_visitor and used >= EXTEND_TIMES:
             assert answer.outcome == "not-allowed"
             return
-        model.extended[position] = used + by_visitor
+        # Real milliseconds pass here too; a visitor's word counts where it gains a whole second.
+        gained_s = model.ledger_s + SESSION_S - model.sessions[position]
+        assert answer.longer or gained_s < 2
+        counted = by_visitor and answer.longer
+        model.extended[position] = used + counted
         model.sessions[position] = max(model.sessions[position], model.ledger_s + SESSION_S)
-        assert (answer.outcome, answer.left) == ("extended", EXTEND_TIMES - used - by_visitor)
+        assert (answer.outcome, answer.left) == ("extended", EXTEND_TIMES - used - counted)
 
     # --- The operator ----------------------------------------------------------------------------
 

@@ -52,7 +52,8 @@ async def does_everything(
         assert (claimed.outcome, claimed.fresh) == (ClaimOutcome.SEATED, True)
         assert not (await sale.claim(1)).fresh
         assert (await sale.claim(3)).outcome is ClaimOutcome.NOT_YET
-        assert (await sale.extend(1, by_s=60)).session_ends_at
+        await sale.configure(extend_s=900)
+        assert (await sale.extend(1)).longer
         seen = await ledger.session(sale.event, sale.generation, Position(1))
         assert seen.extensions_used == 1
         operator = Author("ada")

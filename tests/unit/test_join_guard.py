@@ -20,6 +20,9 @@ class FixedClock:
     def monotonic_s(self) -> float:
         return 0.0
 
+    def ahead_s(self) -> float:
+        return 0.0
+
 
 def guard(burst: int | None = 1, challenge: Challenge | None = None) -> LimitedJoins:
     limits = None if burst is None else JoinLimits(JoinLimit(burst, 60.0))

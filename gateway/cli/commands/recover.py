@@ -16,12 +16,16 @@ from gateway.domain.draw import SEED_BYTES, Draw, commitment_to
 from gateway.domain.events import EventPolicy, EventState
 from gateway.domain.operator_log import Author
 from gateway.domain.positions import MAX_POSITION, EventId, Generation, ServedUpTo
+from gateway.operating.durations import describe_duration
 from gateway.operating.policies import with_flags
 from gateway.ports import Evidence, Ledger, Recovery
 
 # Tokens that have been shown say how far positions went at least. Where nothing else is known, as many
 # again are skipped: positions are plenty, and one that is given twice cannot be mended.
 LEAST_MARGIN = 1000
+
+# Each is a row in the ledger; more than any site bears at one time.
+MOST_HELD = 100_000
 
 _NUMBER = click.IntRange(0, MAX_POSITION)
 
@@ -33,6 +37,7 @@ _NUMBER = click.IntRange(0, MAX_POSITION)
 Examples:
   gateway recover sale --dry-run
   gateway recover sale --max-sessions 500 --state paused
+  gateway recover sale --max-sessions 500 --sessions 120   # the shop counts 120 inside
   gateway recover sale --issued 52000 --served-up-to 4100 --yes
 """,
 )
@@ -47,6 +52,11 @@ Examples:
     default="paused",
     show_default=True,
     help="How it goes on; paused lets you look first.",
+)
+@click.option(
+    "--sessions",
+    type=click.IntRange(0, MOST_HELD),
+    help="How many sessions may still run.  [default: as many as --max-sessions]",
 )
 @click.option("--draw-seed", metavar="HEX", help="The seed of a draw that was held.")
 @click.option("--draw-count", type=_NUMBER, help="Among how many it was held.")
@@ -64,6 +74,7 @@ def recover(
     served_up_to: int | None,
     margin: int | None,
     state: str,
+    sessions: int | None,
     draw_seed: str | None,
     draw_count: int | None,
     dry_run: bool,
@@ -77,8 +88,12 @@ def recover(
     the genuine tokens that visitors show, and what those prove is the default here. Wait until
     many have been shown, or name the numbers. Rules that you do not name have their defaults again.
 
+    Who was inside goes on booking, and which sessions those are is lost. So room is held for as many as
+    --max-sessions allows: a session whose pass is shown takes its own room, and what nobody shows a pass
+    for becomes free when the longest session has passed. --sessions says that it were fewer.
+
     With --json: {"event", "generation", "issued", "goes_on_above", "served_up_to", "state",
-    "gateways", "dry_run"}.
+    "sessions_held", "sessions_held_s", "gateways", "dry_run"}.
     """
     evidence = ask_ledger(session, lambda ledger: ledger.evidence(event))
     recovery = _recovery(
@@ -88,6 +103,7 @@ def recover(
         served_up_to=served_up_to,
         margin=margin,
         state=EventState(state),
+        sessions=sessions,
         draw=_draw(draw_seed, draw_count),
         policy=with_flags(EventPolicy(), given),
     )
@@ -98,13 +114,21 @@ def recover(
         "goes_on_above": recovery.goes_on_above,
         "served_up_to": recovery.served_up_to,
         "state": recovery.state.value,
+        "sessions_held": recovery.room_held,
+        "sessions_held_s": _longest_session_s(recovery.policy) if recovery.room_held else 0,
         "gateways": len(evidence),
         "dry_run": dry_run,
     }
     plan = (
         f"generation {recovery.generation}, pointer {recovery.served_up_to}, positions up to "
-        f"{recovery.issued} are given; the next one is {recovery.goes_on_above + 1}"
+        f"{recovery.issued} are given; the next one is {recovery.goes_on_above + 1}; {_room_text(recovery)}"
     )
+    if sessions is None and not recovery.room_held:
+        note(
+            session,
+            "No --max-sessions is named, so no room is held for those who are inside. Name the limit here: "
+            "set afterwards, it does not count them before their passes are shown.",
+        )
     if dry_run:
         answer(session, document, f"Would bring back {event!r}, {state}: {plan}.")
         return
@@ -131,6 +155,7 @@ def _recovery(
     served_up_to: int | None,
     margin: int | None,
     state: EventState,
+    sessions: int | None,
     draw: Draw | None,
     policy: EventPolicy,
 ) -> Recovery:
@@ -152,6 +177,10 @@ def _recovery(
     known = proved if issued is None else issued
     served = passed if served_up_to is None else served_up_to
     skipped = max(known, LEAST_MARGIN) if margin is None else margin
+    if sessions is None and policy.max_sessions > MOST_HELD:
+        raise Refused(
+            f"room is held for {MOST_HELD} sessions at most: say how many run by --sessions"
+        )
     goes_on_above = max(known, served) + skipped
     if goes_on_above >= MAX_POSITION:
         raise Refused("there are no positions left above that")
@@ -163,7 +192,21 @@ def _recovery(
         state=state,
         policy=policy,
         draw=draw,
+        sessions=sessions,
     )
+
+
+def _longest_session_s(policy: EventPolicy) -> int:
+    return max(policy.session_s, policy.extend_s if policy.extend_times else 0)
+
+
+def _room_text(recovery: Recovery) -> str:
+    held = recovery.room_held
+    if held == 0:
+        return "no room is held for sessions that may still run"
+    lasts = describe_duration(_longest_session_s(recovery.policy))
+    count = "1 session" if held == 1 else f"{held} sessions"
+    return f"room is held for {count} that may still run, for {lasts} at most"
 
 
 def _draw(seed: str | None, count: int | None) -> Draw | None:

@@ -64,7 +64,8 @@ Examples:
     "--id",
     "request_id",
     metavar="ID",
-    help="A name for this release: asked for twice, it happens once. Kept for 7 days.",
+    help="A name for this release: asked for twice, it happens once, and a name is used up also where "
+    "nobody waited. Kept for 7 days.",
 )
 @click.option("--yes", is_flag=True, help="Do not ask, however large the release.")
 @signed
@@ -130,4 +131,4 @@ def release(
         reasons=reasons,
         **asked,
     )
-    answer(session, document, release_text(document))
+    answer(session, document, release_text(document, id_was_named=request_id is not None))

@@ -7,7 +7,7 @@ import click
 from gateway.cli.bridge import ask_ledger
 from gateway.cli.output import answer
 from gateway.cli.parameters import EVENT
-from gateway.cli.rendering import observed_text, overview_text, status_text
+from gateway.cli.rendering import missing_text, observed_text, overview_text, status_text
 from gateway.cli.session import Command, Session, mode_of, pass_session
 from gateway.domain.positions import EventId
 from gateway.errors import EventGone, StateLost
@@ -32,8 +32,9 @@ Examples:
 def status(session: Session, event: EventId | None) -> None:
     """Show how an event stands; without EVENT, all of them in short.
 
-    With --json and no EVENT the answer is {"events": [...]}; an event whose state cannot be read has
-    an "error" in place of its numbers, and the exit code is 6.
+    With --json and no EVENT the answer is {"events": [...], "missing": [...]}; an event whose state cannot
+    be read has an "error" in place of its numbers, and the exit code is 6. Missing are those that the
+    settings name and the ledger does not have.
     """
     if event is None:
         show_all(session)
@@ -51,10 +52,13 @@ def status(session: Session, event: EventId | None) -> None:
 def show_all(session: Session) -> None:
     """Show every event, also when one of them is lost; then fail for that one."""
     lost: list[StateLost] = []
+    missing: list[str] = []
 
     async def read_all(ledger: Ledger) -> list[dict[str, Any]]:
         documents: list[dict[str, Any]] = []
-        for event in await ledger.events():
+        listed = await ledger.events()
+        missing.extend(sorted(session.settings.events.keys() - set(listed)))
+        for event in listed:
             try:
                 snapshot = await ledger.read(event)
                 documents.append(status_document(snapshot, mode_of(session, event)))
@@ -70,7 +74,7 @@ def show_all(session: Session) -> None:
     text += observed_text(
         [document["event"] for document in documents if document.get("mode") == "observe"]
     )
-    answer(session, {"events": documents}, text)
+    answer(session, {"events": documents, "missing": missing}, text + missing_text(missing))
     if lost:
         raise lost[0]
 

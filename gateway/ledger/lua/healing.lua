@@ -160,8 +160,17 @@ local function forget_range(ranges, gone)
     return table.concat(kept, ' ')
 end
 
--- Sessions that ran and whose rows are gone still fill the backend: their passes admit to their end. A
--- row without a position takes the place of each.
+-- Let rows stand in for so many sessions, for as long as the longest of them can still run.
+local function add_stand_ins(ledger_ms, session_ms, extend_times, extend_ms, missing)
+    local longest_ms = math.max(session_ms, extend_times > 0 and extend_ms or 0)
+    local i = 0
+    while missing > 0 do
+        i = i + 1
+        missing = missing - redis.call('ZADD', KEYS[5], 'NX', int(ledger_ms + longest_ms), 'lost-' .. int(i))
+    end
+end
+
+-- Let as many sessions count as ran, where rows of them are gone.
 local function stand_in_for_sessions(e, running, known, is_later)
     if is_later then
         -- Who tells of a later moment than those before knows better how many there were.
@@ -173,10 +182,7 @@ local function stand_in_for_sessions(e, running, known, is_later)
     -- What the state says alone may have been set by another hand; more than the limit stops nobody else.
     running = e.max_sessions > 0 and math.min(running, e.max_sessions) or known
     local missing = running - redis.call('ZCARD', KEYS[5])
-    local longest_ms = math.max(e.session_ms, e.extend_times > 0 and e.extend_ms or 0)
-    for i = 1, missing do
-        redis.call('ZADD', KEYS[5], int(e.ledger_ms + longest_ms), 'lost-' .. i)
-    end
+    add_stand_ins(e.ledger_ms, e.session_ms, e.extend_times, e.extend_ms, missing)
     e.active = redis.call('ZCARD', KEYS[5])
 end
 

@@ -28,12 +28,9 @@ if not session and tonumber(ARGV[3]) > now / 1000 then
     end
     if not is_ended then
         session = int(e.ledger_ms)
-        -- One of the rows that stand in for those that were lost goes with it (healing.lua).
-        local count = 0
-        while redis.call('ZSCORE', KEYS[5], 'lost-' .. count + 1) do
-            count = count + 1
-        end
-        row = count > 0 and 'lost-' .. count or nil
+        -- One of the rows that stand in for those that were lost goes with it.
+        local count = stand_ins()
+        row = count > 0 and 'lost-' .. int(count) or nil
     end
 end
 if not session then

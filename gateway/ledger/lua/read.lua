@@ -9,7 +9,8 @@
 -- Returns a list: scalars as strings, then the policy (flat), the releases, the ended sessions
 -- (position, until, …), the id of the newest of them, the end of a bypass under way, and what else a
 -- gateway must know to bring the event back should it be lost (flat), the open clock in ms, the history of
--- releases, and what schedule.lua and turnout.lua keep (each nil where they have kept nothing yet).
+-- releases, and what schedule.lua and turnout.lua keep (each nil where they have kept nothing yet); and how
+-- many of the sessions stand in for those that were lost.
 
 local e, err = load_event()
 if err then
@@ -61,4 +62,5 @@ return {
     },
     int(e.open_ms), read_history(e),
     redis.call('HMGET', KEYS[1], 'schedule', 'turnout'),
+    int(stand_ins()),
 }

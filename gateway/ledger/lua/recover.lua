@@ -8,7 +8,8 @@
 -- ARGV[4]     pointer
 -- ARGV[5]     state: paused, scheduled or open
 -- ARGV[6]     hex SHA-256 of the draw's seed, ARGV[7] the seed, ARGV[8] among how many it was held; or ''
--- ARGV[9...]  policy: name, value, …
+-- ARGV[9]     for how many sessions that may still run room is held, until their passes are shown or must have ended
+-- ARGV[10...] policy: name, value, …
 --
 -- Returns the head of the log. An event that is not lost is left alone.
 
@@ -20,16 +21,20 @@ end
 if not e and string.match(err.err, '^LOST') == nil then
     return err
 end
+local sessions = tonumber(ARGV[9])
 local issued, top, served = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local log_head = redis.call('TYPE', KEYS[1]).ok == 'hash' and redis.call('HGET', KEYS[1], 'log_head')
 redis.call('DEL', unpack(KEYS))
 local config = {}
-for i = 9, #ARGV do
+for i = 10, #ARGV do
     config[#config + 1] = ARGV[i]
 end
 redis.call('HSET', KEYS[6], unpack(config))
 redis.call('SET', KEYS[2], int(top))
 redis.call('SET', KEYS[3], int(served))
+local lengths = redis.call('HMGET', KEYS[6], 'session_ms', 'extend_times', 'extend_ms')
+-- The event's clocks begin at 0.
+add_stand_ins(0, tonumber(lengths[1]), tonumber(lengths[2]), tonumber(lengths[3]), sessions)
 if served > 0 then
     redis.call('ZADD', KEYS[4], int(served), '0:' .. int(served) .. ':' .. int(served))
 end
@@ -37,7 +42,7 @@ redis.call('HSET', KEYS[1], 'layout', tostring(LAYOUT), 'generation', ARGV[1], '
     'mark', current_mark(), 'ceiling', int(top), 'next', int(top), 'active_ms', '0', 'ledger_ms', '0',
     'ticked_at', int(now), 'running', ARGV[5] == 'open' and '1' or '0', 'windows_ended_to', '0',
     'holes', top > issued and (int(issued + 1) .. '-' .. int(top)) or '', 'message', '',
-    'claims_frozen', '1', 'claims', '0', 'active', '0', 'late', '0', 'issued', int(top),
+    'claims_frozen', '1', 'claims', '0', 'active', int(sessions), 'late', '0', 'issued', int(top),
     -- A revision beyond any that a gateway can know: what the operator says is later.
     'served', int(served), 'revision', int(now), 'acts', '', 'claimed', '', 'ended_until', '0',
     'healed', int(now) .. ' recovered ' .. int(issued) .. ' ' .. int(top) .. ' 0',
@@ -49,6 +54,6 @@ end
 read_clock()
 local head = log_act(tonumber(ARGV[1]), 'recover', AUTHOR, {}, {
     state = ARGV[5], generation = tonumber(ARGV[1]), issued = issued, goes_on_above = top, served_up_to = served,
-    policy = policy_words(ARGV, 9)})
+    sessions_held = sessions, policy = policy_words(ARGV, 10)})
 redis.call('PUBLISH', KEYS[1] .. ':changed', ARGV[1])
 return head

@@ -8,7 +8,7 @@ from gateway.domain.events import Durability, EventSnapshot
 from gateway.domain.operator_log import Head
 from gateway.domain.positions import EventId, Generation, Position
 from gateway.errors import EventHealing, LedgerUnavailable
-from gateway.ledger import records
+from gateway.ledger import keyspace, records
 from gateway.ledger.connections import HeldConnection
 from gateway.ledger.floors import Floors
 from gateway.ledger.operations.base import Operations
@@ -43,6 +43,7 @@ class Reader(Operations):
         # among it, so that its end is a promise again.
         self._shown: dict[EventId, EventSnapshot] = {}
         self._log_heads: dict[EventId, Head] = {}
+        self._server_s = 0.0
 
     async def read(self, event: EventId, known: EventSnapshot | None = None) -> EventSnapshot:
         snapshot = await self._read(event, known)
@@ -99,9 +100,30 @@ class Reader(Operations):
         self._ended[event] = (snapshot.generation, str(reply[20]), snapshot.ended)
         self.floors.note_read(event, reply, ended_anew=since is None, asked_at_s=before_s)
         self._note_head(event)
+        self._server_s = int(reply[0]) / 1000
         if self._on_time is not None:
             self._on_time(int(reply[0]), before_s, after_s)
         return snapshot
+
+    async def report_sessions(self, snapshot: EventSnapshot) -> None:
+        """Tell of the passes that were shown here and whose sessions the ledger may have lost.
+
+        Args:
+            snapshot: The event as it was just read.
+        """
+        event, generation, healed = snapshot.event, snapshot.generation, snapshot.healed
+        if healed is None:
+            return
+        shown = self.floors.sessions
+        sessions = shown.to_tell(event, generation, healed.at_ms, self._server_s)
+        if not sessions:
+            return
+        words = [str(generation)]
+        for position, ends_at in sessions:
+            _, bit, chunk = keyspace.claimed_bit(event, generation, position)
+            words += [str(position), str(ends_at), chunk, str(bit)]
+        await self._runner.run_event("seat_shown", event, [], words)
+        shown.told(event, sessions)
 
     def _note_head(self, event: EventId) -> None:
         """Say in this gateway's process log how far the operator log is: evidence outside the ledger."""

@@ -41,7 +41,11 @@ def test_a_release_lets_people_in_once_for_each_id(
     said = house.operator("release", event, 4, "--id", "doors-20:15", "--json").document
     assert said == again.json()
     entry = latest(port, event)
-    assert (entry["act"], entry["by"], entry["reason"]) == ("release", "release (admin)", "doors")
+    assert (entry["act"], entry["by"], entry["reason"]) == (
+        "release",
+        "release (over HTTP)",
+        "doors",
+    )
 
 
 def test_a_release_up_to_a_turn(house: House, port: AdminPort, event: str) -> None:
@@ -107,7 +111,7 @@ def test_the_states_of_a_night(port: AdminPort) -> None:
     assert [entry["act"] for entry in log["entries"]] == [
         *("create", "open", "pause", "resume", "bypass", "open", "close"),
     ]
-    assert {entry["by"] for entry in log["entries"]} == {"admin (admin)"}
+    assert {entry["by"] for entry in log["entries"]} == {"admin (over HTTP)"}
     assert log["entries"][-1]["reason"] == "sold out"
 
 
@@ -243,7 +247,7 @@ def test_a_reset_needs_the_name_and_happens_once(house: House, port: AdminPort, 
     assert done["generation"] > done["previous_generation"]
     assert (done["state"], again["generation"]) == ("open", done["generation"])
     assert port.ask("GET", f"/events/{event}").json()["issued"] == 0
-    assert latest(port, event)["by"] == "admin (admin)"
+    assert latest(port, event)["by"] == "admin (over HTTP)"
 
 
 def test_a_deletion_needs_the_name_and_leaves_the_log(port: AdminPort, event: str) -> None:
@@ -275,7 +279,7 @@ def test_a_visitors_session_is_extended_and_ended(
     longer = port.ask("POST", f"{path}/extend", {"for": "2h", "reason": "card"}, role="release")
     assert longer.json()["extended"] is True
     assert longer.json()["session_ends_at"] == port.ask("GET", path).json()["session_ends_at"]
-    assert latest(port, event)["by"] == "release (admin)"
+    assert latest(port, event)["by"] == "release (over HTTP)"
     for body in ({}, {"for": "25h"}, {"for": "0"}, {"for": -1}):
         assert port.ask("POST", f"{path}/extend", body).problem == "bad-input"
 
@@ -287,7 +291,7 @@ def test_a_visitors_session_is_extended_and_ended(
         "session": "over",
     }
     assert (latest(port, event)["by"], latest(port, event)["reason"]) == (
-        "release (admin)",
+        "release (over HTTP)",
         "a bot",
     )
     assert port.ask("POST", f"{path}/end", {}).problem == "no-such-session"

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.admin import open_house
 from tests.support.command_line import CONFIG, Operator, Ran
+from tests.support.eventually import eventually
 
 
 @pytest.fixture
@@ -141,3 +143,16 @@ def test_a_host_that_is_none_is_a_mistake_of_the_settings(operator: Operator, ho
 
     assert ran.code != 0
     assert "[admin] hosts" in json.dumps(json.loads(ran.err))
+
+
+def test_a_gateways_log_tells_changed_operators_from_changed_keys() -> None:
+    with open_house(roles=False) as house:
+
+        def said(message: str) -> bool:
+            return any(line["message"] == message for line in house.log_lines())
+
+        assert house.operator("operator", "add", "anna", "--role", "view").code == 0
+        eventually(lambda: said("the operators have changed"))
+        assert not said("the keys have changed")
+        assert house.operator("keys", "new").code == 0
+        eventually(lambda: said("the keys have changed"))

@@ -17,6 +17,7 @@ STATUS_FIELDS = {
     "waiting",
     "active_sessions",
     "max_sessions",
+    "sessions_held",
     "schedule",
     "claims",
     "rate_per_min",

@@ -29,7 +29,7 @@ def test_an_embedded_ledger_runs_for_as_long_as_a_command_takes(empty_folder: Pa
 def test_an_empty_ledger_is_said_to_be_one(empty_folder: Path) -> None:
     operator = Operator(empty_folder)
 
-    assert operator("status", "--json").document == {"events": []}
+    assert operator("status", "--json").document == {"events": [], "missing": []}
     said = operator("event", "list")
     assert (said.code, "gateway event create NAME" in said.out) == (0, True)
     assert "gateway-data/ledger" in said.out

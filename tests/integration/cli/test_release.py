@@ -111,6 +111,26 @@ def test_a_release_with_an_id_happens_once(typed: Operator, sale: Sale) -> None:
     assert sale.snapshot().served_up_to == 3
 
 
+def test_an_id_is_used_up_where_nobody_waited_and_that_is_said(typed: Operator, sale: Sale) -> None:
+    said = typed("release", sale.event, 3, "--id", "doors").out
+    assert "stays at 0: nobody else is waiting" in said
+    assert "The id 'doors' is used up by it" in said
+    # Where nothing was named, and where nothing is done, nothing is used up.
+    assert "used up" not in typed("release", sale.event, 3).out
+    assert "used up" not in typed("release", sale.event, 3, "--id", "other", "--dry-run").out
+    sale.join(10)
+
+    again = typed("release", sale.event, 3, "--id", "doors", "--json").document
+    in_words = typed("release", sale.event, 3, "--id", "doors").out
+
+    assert (again["repeated"], again["people"], again["after"]) == (True, 0, 0)
+    assert "for another one take another id" in in_words
+    assert sale.snapshot().served_up_to == 0
+    capped = typed("release", sale.event, 12, "--id", "more", "--yes").out
+    assert "That was everybody who waits" in capped
+    assert "The id 'more' is used up by it" in capped
+
+
 def test_the_same_id_for_something_else_is_a_conflict(typed: Operator, sale: Sale) -> None:
     sale.join(10)
     typed("release", sale.event, 3, "--id", "doors")

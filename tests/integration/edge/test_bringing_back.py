@@ -9,7 +9,13 @@ import pytest
 
 from tests.support import command_line
 from tests.support.eventually import eventually
-from tests.support.gateways import GatewayProcess, Tables, event_table, write_settings
+from tests.support.gateways import (
+    GatewayProcess,
+    Tables,
+    event_table,
+    let_through,
+    write_settings,
+)
 from tests.support.operators import Operator
 from tests.support.servers import RealServer
 from tests.support.staging import own_server
@@ -167,3 +173,44 @@ def test_tokens_alone_bring_it_back_by_the_operators_word(
     assert position(join(again)) == done.document["goes_on_above"] + 1
     twice = typed("recover", EVENT, "--yes", "--json", "--issued", "9", "--generation", "1")
     assert (twice.code, twice.error["code"]) == (4, "refused")
+
+
+def test_after_a_recovery_who_holds_a_pass_is_inside_and_counted(
+    server: RealServer, start: Start
+) -> None:
+    with Operator(server) as operator:
+        operator.create(EVENT, max_sessions=2)
+        gateway = start("one")
+        people = [join(gateway) for _ in range(5)]
+        operator.release(EVENT, 4)
+        eventually(partial(is_told, gateway, "served_up_to", 4))
+        for person in people[:2]:
+            person.claim()
+        assert people[2].call("claim").problem == "backend-full"
+        gateway.stop()
+        server.command("FLUSHALL")
+        shutil.rmtree(server.folder / "one" / "gateway-data")
+
+        again = start("one")
+        typed = command_line.Operator(server.folder / "one")
+        shown = [at(again, person.place) for person in people]
+        for visitor, person in zip(shown[:2], people[:2], strict=True):
+            visitor.cookies[f"pass-{EVENT}"] = person.held
+        # One of those inside comes by before the recovery, the other does not for a while.
+        assert shown[0].get("/book").status == 503
+        assert shown[4].call("position").status == 503
+        rules = ("--max-sessions", "2", "--state", "open", "--served-up-to", "4", "--issued", "5")
+        eventually(lambda: typed("recover", EVENT, "--dry-run", "--json").code == 0)
+        done = typed("recover", EVENT, *rules, "--yes", "--json")
+        assert (done.code, done.document["sessions_held"]) == (0, 2), done.err
+
+        eventually(lambda: let_through(shown[0].get("/book")))
+        assert shown[2].get("/book").problem == "backend-full"
+        eventually(lambda: operator.read(EVENT).sessions_held == 1)
+        assert "1 of them only held free" in typed("status", EVENT).out
+        assert let_through(shown[1].get("/book"))
+        eventually(lambda: operator.read(EVENT).sessions_held == 0)
+        assert operator.read(EVENT).active_sessions == 2
+        assert shown[2].get("/book").problem == "backend-full"
+        shown[0].call("leave")
+        eventually(lambda: let_through(shown[2].get("/book")))

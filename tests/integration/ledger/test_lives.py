@@ -27,7 +27,8 @@ async def lived_in(sale: Sale) -> None:
     await sale.release(10, request_id="first")
     for position in range(1, 6):
         assert (await sale.claim(position)).outcome is ClaimOutcome.SEATED
-    await sale.extend(1, by_s=60)
+    await sale.elapse(5)
+    assert (await sale.extend(1)).longer
     await sale.leave(2)
     await sale.change(StateChange.PAUSE, message="A pause")
 

@@ -84,7 +84,8 @@ async def lived_in(sale: Sale) -> Sale:
     await sale.release(5)
     for position in (1, 2, 3):
         await sale.claim(position)
-    await sale.extend(2)
+    await sale.elapse(5)
+    assert (await sale.extend(2)).longer
     await sale.leave(3)
     return sale
 

@@ -255,7 +255,8 @@ async def test_a_new_generation_begins_at_nothing(open_sale: OpenSale) -> None:
     await old.join("ada", named=True)
     await old.release(1)
     await old.claim(1)
-    await old.extend(1)
+    await old.elapse(5)
+    assert (await old.extend(1)).longer
     await old.leave(1)
     old.set_field("holes", "5-9")
     old.set_field("state", "deleted")

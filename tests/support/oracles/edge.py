@@ -54,6 +54,9 @@ class _Clock:
     def monotonic_s(self) -> float:
         return 0.0
 
+    def ahead_s(self) -> float:
+        return 0.0
+
 
 class _NobodyCounts:
     def joined(self, event: EventId, *, repeated: bool) -> None: ...

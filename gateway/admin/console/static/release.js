@@ -105,7 +105,7 @@ function released(meant, answer) {
 /** @param {any} done */
 function didText(done) {
   if (done.repeated) return `It had happened before: the pointer went to ${words.number(done.after)}. Nothing moved now.`;
-  if (done.people === 0) return "Nobody else waits: nobody was let in.";
+  if (done.people === 0) return "Nobody else waits: nobody was let in. Release again when people have joined.";
   const capped = done.capped ? " That was everybody who waits." : "";
   return `Let in ${words.people(done.people)}: the pointer went from ${words.number(done.before)} to ${words.number(done.after)}.${capped}`;
 }
