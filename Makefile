@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-others test-faults test-ledger test-browser test-fronts lint types check fuzz soak bench durability crowd waits clean
+.PHONY: help demo test test-browser test-others test-clients test-faults test-ledger test-commands test-fronts lint types check fuzz soak bench durability crowd waits clean
 
 help: ## Show this help
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -29,30 +29,46 @@ demo: $(VENV)/run.stamp ## Run a gateway in front of a sample site, on an embedd
 	$(BIN)/gateway demo
 
 # Most tests wait more than they work: for servers to start, to fail and to come back. So parts run
-# beside each other, four at a time; what is named nowhere belongs to the first.
-FAULTS := tests/faults tests/integration/topologies tests/integration/cli tests/integration/server
-LEDGER := tests/integration/ledger tests/properties
+# beside each other, five at a time, the longest first; what is named nowhere belongs to the others.
+AT_ONCE := 5
 BROWSER := tests/browser
-FRONTS := tests/integration/fronts tests/integration/doctor tests/integration/client tests/integration/admin \
-	tests/integration/deploy tests/integration/examples tests/integration/docs
+CLIENTS_AND_ADMIN := tests/integration/client tests/integration/admin tests/integration/deploy \
+	tests/integration/examples tests/integration/docs
+FAULTS := tests/faults tests/integration/topologies
+LEDGER := tests/integration/ledger tests/properties
+COMMANDS := tests/integration/cli tests/integration/server tests/integration/monitoring
+FRONTS := tests/integration/fronts tests/integration/doctor
+NAMED := $(BROWSER) $(CLIENTS_AND_ADMIN) $(FAULTS) $(LEDGER) $(COMMANDS) $(FRONTS)
+
+PYTEST := $(BIN)/python -m pytest -p no:cacheprovider
+
+# Hundreds of gateways are started: where Python may not keep what it compiled, each compiles itself anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 test: $(VENV)/test.stamp ## Run every test that this machine has the tools for
-	@$(MAKE) --no-print-directory --jobs=4 --output-sync=target test-faults test-browser test-others test-fronts test-ledger
-
-test-faults: $(VENV)/test.stamp
-	$(BIN)/python -m pytest -p no:cacheprovider $(FAULTS)
-
-test-ledger: $(VENV)/test.stamp
-	$(BIN)/python -m pytest -p no:cacheprovider $(LEDGER)
+	@$(MAKE) --no-print-directory --jobs=$(AT_ONCE) --output-sync=target \
+		test-browser test-others test-clients test-faults test-ledger test-commands test-fronts
 
 test-browser: $(VENV)/test.stamp
-	$(BIN)/python -m pytest -p no:cacheprovider $(BROWSER)
-
-test-fronts: $(VENV)/test.stamp
-	$(BIN)/python -m pytest -p no:cacheprovider $(FRONTS)
+	$(PYTEST) $(BROWSER)
 
 test-others: $(VENV)/test.stamp
-	$(BIN)/python -m pytest $(foreach folder,$(FAULTS) $(LEDGER) $(BROWSER) $(FRONTS),--ignore=$(folder))
+	$(PYTEST) $(foreach folder,$(NAMED),--ignore=$(folder))
+
+test-clients: $(VENV)/test.stamp
+	$(PYTEST) $(CLIENTS_AND_ADMIN)
+
+test-faults: $(VENV)/test.stamp
+	$(PYTEST) $(FAULTS)
+
+test-ledger: $(VENV)/test.stamp
+	$(PYTEST) $(LEDGER)
+
+test-commands: $(VENV)/test.stamp
+	$(PYTEST) $(COMMANDS)
+
+test-fronts: $(VENV)/test.stamp
+	$(PYTEST) $(FRONTS)
 
 lint: $(VENV)/test.stamp ## Check format, style and the rules of dependence
 	$(BIN)/ruff format --check .
@@ -92,4 +108,5 @@ waits: $(VENV)/test.stamp ## Judge the waiting times that are told, by simulatio
 check: lint types test ## Everything that CI runs
 
 clean: ## Remove what these commands made
+	find gateway tests loadtests examples -name __pycache__ -prune -exec rm -rf {} +
 	rm -rf $(VENV) demo-data .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache dist

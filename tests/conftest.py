@@ -1,5 +1,6 @@
 """What every test shares."""
 
+import gc
 import os
 from collections.abc import Generator
 
@@ -11,6 +12,15 @@ FAIL_ON_SKIP_ENV = "GATEWAY_FAIL_ON_SKIP"
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
+
+
+def pytest_collection_finish() -> None:
+    """Spare the garbage collector what is there before the first test: it stays until the last.
+
+    Who ends a server collects garbage (tests/support/closed_loops.py), which took as long as the test.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(wrapper=True)
