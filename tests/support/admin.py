@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from gateway.operators.keys import Role
-from tests.support.command_line import CONFIG, Operator
+from tests.support.command_line import CONFIG, Typist
 from tests.support.eventually import eventually
 from tests.support.replies import Reply
 from tests.support.running import Running
@@ -155,7 +155,7 @@ class House:
     def __init__(self, folder: Path, running: Running, keys: Mapping[str, str]) -> None:
         self.folder = folder
         self.running = running
-        self.operator = Operator(folder)
+        self.operator = Typist(folder)
         self.port = AdminPort(running.document["admin_url"], keys)
         self.url = str(running.document["url"])
 
@@ -177,7 +177,7 @@ def open_house(
     # Under /tmp itself: a Unix socket's path must be short.
     folder = Path(tempfile.mkdtemp(prefix="gwa-", dir="/tmp"))
     (folder / "gateway.toml").write_text(CONFIG + settings)
-    operator = Operator(folder)
+    operator = Typist(folder)
     assert operator("keys", "new").code == 0
     keys: dict[str, str] = {}
     for role in Role if roles else ():

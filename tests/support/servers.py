@@ -74,6 +74,7 @@ class RealServer:
         self._process: subprocess.Popen[bytes] | None = None
         self._stopped = False
         self._client: redis.Redis | None = None
+        self._raw_client: redis.Redis | None = None
 
     @property
     def url(self) -> str:
@@ -113,7 +114,7 @@ class RealServer:
         """End it without a chance to write anything, as the kernel's OOM killer would."""
         if self._process is None:
             return
-        self._close_client()
+        self._close_clients()
         if self._process.poll() is None:
             os.kill(self._process.pid, signal.SIGKILL)
         self._process.wait()
@@ -164,9 +165,10 @@ class RealServer:
 
     def raw(self, *words: str) -> str:
         """Run one command and return its bulk reply as it came, one character a byte."""
-        with redis.Redis(unix_socket_path=str(self.socket)) as client:
-            client.response_callbacks.clear()
-            value = client.execute_command(*words)
+        if self._raw_client is None:
+            self._raw_client = redis.Redis(unix_socket_path=str(self.socket))
+            self._raw_client.response_callbacks.clear()
+        value = self._raw_client.execute_command(*words)  # type: ignore[no-untyped-call]
         assert isinstance(value, bytes)
         return value.decode("latin-1")
 
@@ -174,10 +176,11 @@ class RealServer:
         """Return a key's serialised value."""
         return self.raw("DUMP", key).encode("latin-1")
 
-    def _close_client(self) -> None:
-        if self._client is not None:
-            self._client.close()
-            self._client = None
+    def _close_clients(self) -> None:
+        for client in (self._client, self._raw_client):
+            if client is not None:
+                client.close()
+        self._client = self._raw_client = None
 
 
 def answers(path: Path) -> bool:

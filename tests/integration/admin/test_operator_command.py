@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from tests.support.admin import open_house
-from tests.support.command_line import CONFIG, Operator, Ran
+from tests.support.command_line import CONFIG, Operator, Ran, Typist
 from tests.support.eventually import eventually
 
 
 @pytest.fixture
 def operator(tmp_path: Path) -> Operator:
     (tmp_path / "gateway.toml").write_text(CONFIG)
-    return Operator(tmp_path)
+    return Typist(tmp_path)
 
 
 def test_a_key_is_shown_once_and_only_its_hash_is_kept(operator: Operator) -> None:

@@ -1,18 +1,15 @@
 """A folder with settings and a real embedded ledger, shared by the tests of the command line."""
 
-import io
-import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 
 import pytest
 
-from gateway.cli.root import run_command_line
 from gateway.ledger.embedded import embedded_url, socket_path
-from tests.support.command_line import CONFIG, Operator, Ran, Sale
+from tests.support.command_line import CONFIG, Operator, Sale, Typist
 from tests.support.servers import RealServer, valkey_binary
 
 
@@ -38,34 +35,9 @@ def operator(shared_folder: Path) -> Operator:
 
 
 @pytest.fixture
-def typist(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> Callable[[Path], Operator]:
-    """Return operators whose commands run in this process: many short cases, quickly."""
-
-    class Typist(Operator):
-        def __call__(
-            self, *words: str | Path | int, stdin: str = "", env: Mapping[str, str] | None = None
-        ) -> Ran:
-            with monkeypatch.context() as patch:
-                patch.chdir(self.folder)
-                patch.setattr("sys.stdin", io.StringIO(stdin))
-                for name in list(os.environ):
-                    if name.startswith("GATEWAY_"):
-                        patch.delenv(name)
-                for name, value in (env or {}).items():
-                    patch.setenv(name, value)
-                code = run_command_line([str(word) for word in words])
-            captured = capsys.readouterr()
-            return Ran(code, captured.out, captured.err)
-
-    return Typist
-
-
-@pytest.fixture
-def typed(shared_folder: Path, typist: Callable[[Path], Operator]) -> Operator:
+def typed(shared_folder: Path) -> Operator:
     """Types into the shared ledger's folder, in this process."""
-    return typist(shared_folder)
+    return Typist(shared_folder)
 
 
 _numbers = count(1)

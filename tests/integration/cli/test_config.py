@@ -1,16 +1,15 @@
 """`gateway config check`: every mistake, what is in force, and no secret."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.support.command_line import Operator
+from tests.support.command_line import Operator, Typist
 
 
 @pytest.fixture
-def operator(tmp_path: Path, typist: Callable[[Path], Operator]) -> Operator:
-    return typist(tmp_path)
+def operator(tmp_path: Path) -> Operator:
+    return Typist(tmp_path)
 
 
 def test_every_mistake_is_named_at_once(operator: Operator) -> None:

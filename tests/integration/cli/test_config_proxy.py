@@ -3,20 +3,19 @@
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from gateway.proxyconfig.folders import shipped
-from tests.support.command_line import CONFIG, Operator, Sale
+from tests.support.command_line import CONFIG, Operator, Sale, Typist
 
 DEPLOY = Path(__file__).parents[3] / "deploy"
 
 
 @pytest.fixture
-def operator(empty_folder: Path, typist: Callable[[Path], Operator]) -> Operator:
-    operator = typist(empty_folder)
+def operator(empty_folder: Path) -> Operator:
+    operator = Typist(empty_folder)
     operator.config.write_text(CONFIG)
     assert operator("keys", "new").code == 0
     return operator

@@ -2,19 +2,18 @@
 
 import json
 import stat
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from gateway.tokens.jwks import parse_jwk_set
-from tests.support.command_line import Operator
+from tests.support.command_line import Operator, Typist
 
 
 @pytest.fixture
-def operator(tmp_path: Path, typist: Callable[[Path], Operator]) -> Operator:
+def operator(tmp_path: Path) -> Operator:
     (tmp_path / "gateway.toml").write_text('[keys]\ndir = "ring"\n')
-    return typist(tmp_path)
+    return Typist(tmp_path)
 
 
 def test_a_kid_that_begins_with_a_dash_is_no_option(operator: Operator) -> None:

@@ -1,20 +1,17 @@
 """`gateway plan`: what operators are told of a sale before it begins."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.support.command_line import Operator, Sale
+from tests.support.command_line import Operator, Sale, Typist
 
 PLACES = ("--fill", "--max-sessions", 100, "--window", "2m", "--session", "5m", "--stay", "150s")
 
 
-def test_it_needs_no_settings_and_no_ledger(
-    typist: Callable[[Path], Operator], tmp_path: Path
-) -> None:
-    ran = typist(tmp_path)("plan", "--people", 1000, *PLACES, "--no-shows", "0,40%")
+def test_it_needs_no_settings_and_no_ledger(tmp_path: Path) -> None:
+    ran = Typist(tmp_path)("plan", "--people", 1000, *PLACES, "--no-shows", "0,40%")
     assert ran.code == 0
     assert ran.out.startswith("1,000 people: the last is let in after ")
     assert ran.err == ""

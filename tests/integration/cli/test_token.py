@@ -1,7 +1,6 @@
 """`gateway token inspect`: genuine, expired, forged, foreign."""
 
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,15 +9,15 @@ from gateway.domain.claims import PassClaims, QueueClaims
 from gateway.domain.positions import EventId, Generation, Position
 from gateway.tokens.codec import Signer
 from gateway.tokens.keyring import KeyRing, new_key
-from tests.support.command_line import Operator
+from tests.support.command_line import Operator, Typist
 
 ISSUER = "admission-gateway"
 
 
 @pytest.fixture
-def operator(tmp_path: Path, typist: Callable[[Path], Operator]) -> Operator:
+def operator(tmp_path: Path) -> Operator:
     (tmp_path / "gateway.toml").write_text('[keys]\ndir = "ring"\n')
-    return typist(tmp_path)
+    return Typist(tmp_path)
 
 
 def sign(folder: Path, *, age_s: int = 0, life_s: int = 3600, issuer: str = ISSUER) -> str:

@@ -38,7 +38,8 @@ class Twin:
             policy.max_sessions if again else policy.overshoot,
         )
 
-    def follow(self, seen: Seen) -> None:
+    def follow(self, seen: Seen) -> range:
+        """Return the turns that came."""
         event = self.sale.read()
         turnout = event.turnout or Turnout.for_window(event.policy.window_s)
         turnout.catch_up(event.active_ms)
@@ -61,6 +62,7 @@ class Twin:
 
         after = self.sale.follow_schedule(seen, gateway="only")
 
+        assert after[0] == event.served_up_to
         assert after[2:] == (people, expected.reason)
         kept = self.sale.held("schedule")
         if kept != before:
@@ -69,6 +71,7 @@ class Twin:
         if people:
             turnout.note_released(after[1], people)
             assert self.sale.held("turnout") == turnout.format()
+        return range(after[0] + 1, after[1] + 1)
 
     def claim(self, turn: int) -> None:
         event = self.sale.read()
@@ -102,9 +105,7 @@ def test_both_decide_the_same_whatever_happens(twin: Twin) -> None:
         if dice.random() < 0.2:
             sale.join(dice.randint(1, 20))
         seen = Seen.ILL if 200 <= step < 215 else Seen.HEALTHY
-        before = sale.read().served_up_to
-        twin.follow(seen)
-        unclaimed += range(before + 1, sale.read().served_up_to + 1)
+        unclaimed += twin.follow(seen)
         if unclaimed and dice.random() < 0.7:
             turn = unclaimed.pop(dice.randrange(len(unclaimed)))
             if dice.random() < 0.7:

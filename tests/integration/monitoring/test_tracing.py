@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.support.collector import Collector
-from tests.support.command_line import Operator, clean_environment
+from tests.support.command_line import Operator, Typist, clean_environment
 from tests.support.eventually import eventually
 from tests.support.gateways import BACKEND_BODY, Backend, Server
 from tests.support.replies import Reply, ask
@@ -113,7 +113,7 @@ endpoint = "{endpoint or collector.url}"
 hosts = ["shop.example"]
 """
         )
-        operator = Operator(folder)
+        operator = Typist(folder)
         operator("keys", "new")
         running = Running(
             ("--json", "run", "--port", 0, "--admin-port", 0),
@@ -403,7 +403,7 @@ def test_a_collector_that_never_answers_does_not_hold_up_the_end(start: Start) -
 
 def test_without_the_packages_the_extra_is_named(tmp_path: Path) -> None:
     (tmp_path / "gateway.toml").write_text('[tracing]\nsample_ratio = 0.01\n[keys]\ndir = "keys"\n')
-    Operator(tmp_path)("keys", "new")
+    Typist(tmp_path)("keys", "new")
     done = run_without_packages(
         tmp_path, "sys.argv[1:] = ['run']; from gateway.cli import main; sys.exit(main())"
     )
@@ -413,7 +413,7 @@ def test_without_the_packages_the_extra_is_named(tmp_path: Path) -> None:
 
 def test_without_tracing_its_packages_are_not_looked_at(tmp_path: Path) -> None:
     (tmp_path / "gateway.toml").write_text('[keys]\ndir = "keys"\n')
-    Operator(tmp_path)("keys", "new")
+    Typist(tmp_path)("keys", "new")
     done = run_without_packages(
         tmp_path,
         "from gateway.run import GatewayApp; from gateway.wiring import open_gate\n"
