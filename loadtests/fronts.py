@@ -4,8 +4,9 @@
     python loadtests/fronts.py --quick     # does it run? The figures mean nothing
     python loadtests/fronts.py --json
 
-The same admitted visitors ask for the same page everywhere. nginx runs from the files in `deploy/nginx`;
-HAProxy, where there is one, from what `gateway config haproxy` writes.
+The same admitted visitors ask for the same page everywhere. nginx runs from the files in `deploy/nginx`,
+and where it runs scripts from what `gateway config nginx` writes; HAProxy and Envoy, where there are
+any, from what `gateway config haproxy` and `gateway config envoy` write.
 All that stands before the site shares one core, the gateway behind nginx too; load, site and ledger share
 the other.
 Rounds go over all rows, each ratio is taken within its round, and medians are shown.
@@ -26,27 +27,34 @@ from typing import Any
 
 from gateway.ledger.embedded import EmbeddedServer
 from loadtests.contestants import Contestant, ContestantProcess
+from loadtests.envoy import Envoy, VerifyingEnvoy, envoy_binary
 from loadtests.figures import machine
 from loadtests.hammer import Job, LoadBroken, LoadGenerator
 from loadtests.haproxy import HAProxy, VerifyingHAProxy, haproxy_binary
 from loadtests.materials import EVENT, Materials, pass_cookie, request, write_settings
-from loadtests.nginx import Nginx, nginx_binary
+from loadtests.nginx import Nginx, VerifyingNginx, nginx_binary, nginx_runs_scripts
 from loadtests.placement import cores, pin
 
 DEPLOY = Path(__file__).parents[1] / "deploy" / "nginx"
 
 VISITORS = 200
 
-ALONE, ASKING, KEEPING, EDGE = (
+ALONE, ASKING, KEEPING, VERIFYING, EDGE = (
     "nginx alone",
     "nginx, asking each time",
     "nginx, keeping admissions",
+    "nginx, verifying passes itself",
     "the gateway's own edge",
 )
 HAPROXY_ALONE, HAPROXY_ASKING, HAPROXY_VERIFIES = (
     "HAProxy alone",
     "HAProxy, asking each time",
     "HAProxy, verifying passes itself",
+)
+ENVOY_ALONE, ENVOY_ASKING, ENVOY_VERIFIES = (
+    "Envoy alone",
+    "Envoy, asking each time",
+    "Envoy, verifying passes itself",
 )
 POINTER, POINTER_KEPT = "pointer document, gateway", "pointer document, kept by nginx"
 
@@ -123,9 +131,19 @@ def start(
     book = [request("GET", "/book", pass_cookie(held)) for held in materials.new_passes(VISITORS)]
     pointer = [request("GET", f"/queue/{EVENT}")]
     beside: list[Row] = []
+    if nginx_runs_scripts():
+        verifying = VerifyingNginx(
+            folder / "verifying",
+            server_core,
+            site=site.port,
+            gateway=asked.port,
+            keys=folder / "keys",
+            generation=materials.generation,
+        )
+        beside = [Row(VERIFYING, stack.enter_context(verifying).port, book, ALONE)]
     if haproxy_binary() is not None:
         plain = stack.enter_context(HAProxy(folder / "haproxy-alone", server_core, site.port))
-        beside = [Row(HAPROXY_ALONE, plain.port, book, HAPROXY_ALONE)]
+        beside.append(Row(HAPROXY_ALONE, plain.port, book, HAPROXY_ALONE))
         for name, told in ((HAPROXY_ASKING, False), (HAPROXY_VERIFIES, True)):
             proxy = VerifyingHAProxy(
                 folder / f"h{told:d}",
@@ -137,6 +155,20 @@ def start(
                 told=told,
             )
             beside.append(Row(name, stack.enter_context(proxy).port, book, HAPROXY_ALONE))
+    if envoy_binary() is not None:
+        bare = stack.enter_context(Envoy(folder / "envoy-alone", server_core, site.port))
+        beside.append(Row(ENVOY_ALONE, bare.port, book, ENVOY_ALONE))
+        for name, told in ((ENVOY_ASKING, False), (ENVOY_VERIFIES, True)):
+            envoy = VerifyingEnvoy(
+                folder / f"e{told:d}",
+                server_core,
+                site=site.port,
+                gateway=asked.port,
+                keys=folder / "keys",
+                generation=materials.generation,
+                told=told,
+            )
+            beside.append(Row(name, stack.enter_context(envoy).port, book, ENVOY_ALONE))
     return [
         Row(ALONE, alone.port, book, ALONE),
         Row(ASKING, asking.port, book, ALONE),

@@ -1,4 +1,4 @@
-"""nginx as the backend and as the proxy to compare with, each with one worker, from a temporary folder."""
+"""nginx with one worker, from a temporary folder: the backend, a proxy alone, one that verifies passes."""
 
 import os
 import shutil
@@ -8,7 +8,11 @@ import subprocess
 import time
 from pathlib import Path
 
+from gateway.domain.positions import Generation
+from gateway.proxyconfig import Addresses, Knowledge, NginxFolder, Subject
+from gateway.tokens.keyring import KeyRing
 from loadtests.contestants import Contestant
+from loadtests.materials import EVENT, HOST, ISSUER
 from loadtests.placement import pin
 
 START_S = 10.0
@@ -65,6 +69,17 @@ server {{
 """
 
 
+# Where the packages of the distributions and of nginx itself put it.
+_SCRIPTS = Path("/usr/lib/nginx/modules/ngx_http_js_module.so")
+
+# Longer than a benchmark takes: what a sync costs is paid on another core.
+_GOOD_FOR_S = 3600
+
+
+def nginx_runs_scripts() -> bool:
+    return _SCRIPTS.exists()
+
+
 def nginx_binary() -> str | None:
     return shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
 
@@ -97,7 +112,9 @@ class Nginx:
             if before:
                 os.sched_setaffinity(0, before)
         try:
-            return Contestant(port, _wait_for(self._process.pid, port))
+            worker = _wait_for(self._process.pid, port)
+            self._listening()
+            return Contestant(port, worker)
         except BaseException:
             # Also at an interrupt: who has not entered is not asked to leave.
             self._end()
@@ -116,17 +133,70 @@ class Nginx:
         files.mkdir(parents=True)
         (files / "large").write_bytes(b"x" * LARGE_BYTES)
         server = self._server(port)
-        # A worker that gave up root's rights could not read the temporary folder.
-        user = "user root;" if os.getuid() == 0 else ""
         config = self._folder / "nginx.conf"
-        config.write_text(_MAIN.format(user=user, folder=self._folder, http=server))
+        config.write_text(_MAIN.format(user=_user(), folder=self._folder, http=server))
         return config
+
+    def _listening(self) -> None:
+        """Do what is to be done once it runs."""
 
     def _server(self, port: int) -> str:
         """Return what goes into `http { }`; files beside it are found by their names."""
         if self._backend is None:
             return _BACKEND.format(port=port, folder=self._folder)
         return _PROXY.format(port=port, backend=self._backend)
+
+
+class VerifyingNginx(Nginx):
+    """nginx as `gateway config nginx` sets it up, with all that a sync would tell it.
+
+    Args:
+        site: The backend's port.
+        gateway: The port of the gateway that it asks about everything else.
+        keys: The key ring folder.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        core: int | None,
+        *,
+        site: int,
+        gateway: int,
+        keys: Path,
+        generation: Generation,
+    ) -> None:
+        super().__init__(folder, core, site)
+        self._files = NginxFolder(folder)
+        self._ports = gateway, site
+        self._keys = KeyRing.load(keys).public_keys()
+        self._generation = generation
+
+    def _write(self, port: int) -> Path:
+        addresses = (f"127.0.0.1:{number}" for number in (port, *self._ports))
+        self._files.set_up(Subject(EVENT, (HOST,), ISSUER), Addresses(*addresses), self._keys)
+        for file in self._files.folder.glob("*.conf"):
+            text = file.read_text("utf-8").replace("/run/nginx-", f"{self._files.folder}/")
+            # As it is alone: one worker, connections to spare, and none that is closed meanwhile.
+            for said, alone in (
+                ("modules/ngx_http_js_module.so", str(_SCRIPTS)),
+                ("worker_processes auto;", f"daemon off;\n{_user()}\nworker_processes 1;"),
+                ("access_log off;", "access_log off;\n    keepalive_requests 1000000000;"),
+                (f"listen 127.0.0.1:{port};", f"listen 127.0.0.1:{port} backlog=2048;"),
+                ("keepalive 32;", "keepalive 256; keepalive_requests 1000000000;"),
+            ):
+                text = text.replace(said, alone)
+            file.write_text(text, "utf-8")
+        return self._files.config
+
+    def _listening(self) -> None:
+        known = Knowledge(self._generation, {}, self._keys)
+        self._files.sync(good_for_s=_GOOD_FOR_S).tell(known, read_at_s=time.time())
+
+
+def _user() -> str:
+    # A worker that gave up root's rights could not read the temporary folder.
+    return "user root;" if os.getuid() == 0 else ""
 
 
 def free_port() -> int:

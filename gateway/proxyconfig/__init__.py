@@ -7,16 +7,20 @@ the gateway about everything else. So it may be narrower than the gateway's own 
 from pathlib import Path
 from typing import Final
 
+from gateway.proxyconfig.envoy import EnvoyFolder
 from gateway.proxyconfig.folders import Addresses, ProxyFolder, SetUp, set_up_for
 from gateway.proxyconfig.haproxy import HAProxyFolder
 from gateway.proxyconfig.knowledge import Knowledge, Subject, subject_of
+from gateway.proxyconfig.nginx import NginxFolder
 from gateway.proxyconfig.sync import ProxyAway, Step, Sync
 
 __all__ = [
     "PROXIES",
     "Addresses",
+    "EnvoyFolder",
     "HAProxyFolder",
     "Knowledge",
+    "NginxFolder",
     "ProxyAway",
     "ProxyFolder",
     "SetUp",
@@ -28,7 +32,7 @@ __all__ = [
     "subject_of",
 ]
 
-PROXIES: Final[tuple[type[ProxyFolder], ...]] = (HAProxyFolder,)
+PROXIES: Final[tuple[type[ProxyFolder], ...]] = (HAProxyFolder, NginxFolder, EnvoyFolder)
 
 
 def folder_of(proxy: str, folder: Path) -> ProxyFolder:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import json
 import subprocess
 import sys
@@ -12,13 +13,34 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from gateway.domain.positions import EventId
 from gateway.ledger.redis import RedisLedger
-from gateway.proxyconfig import Addresses, HAProxyFolder, Knowledge, ProxyFolder, Step, subject_of
+from gateway.proxyconfig import (
+    Addresses,
+    EnvoyFolder,
+    HAProxyFolder,
+    Knowledge,
+    NginxFolder,
+    ProxyFolder,
+    Step,
+    subject_of,
+)
 from gateway.tokens.keyring import KeyRing
 from tests.support.command_line import clean_environment
 from tests.support.fronted import Door
-from tests.support.fronts import GATEWAY, HAPROXY, LISTENING, SITE, Front, Kind, running_front
+from tests.support.fronts import (
+    ENVOY,
+    GATEWAY,
+    HAPROXY,
+    LISTENING,
+    NGINX,
+    SITE,
+    Front,
+    Kind,
+    running_front,
+)
 from tests.support.gateways import Gateway
 from tests.support.replies import Reply, ask
 from tests.support.staging import Stage
@@ -33,12 +55,20 @@ class Verifier:
 
     Attributes:
         folder: What its command writes.
-        listens: The line of its configuration that says where it listens, with `@LISTEN@`.
+        listens: The line of its configuration that says where it listens, with `@LISTEN@`;
+            empty where none can follow it.
+        needs: A file without which it cannot, and what installs that.
     """
 
     kind: Kind
     folder: type[ProxyFolder]
     listens: str
+    needs: tuple[Path, str] | None = None
+
+    def skip_where_it_cannot(self) -> None:
+        """Skip the test where the proxy is there, and what it needs is not."""
+        if self.needs is not None and not self.needs[0].exists():
+            pytest.skip(f"there is no {self.needs[0]} on this machine: {self.needs[1]}")
 
 
 HAPROXY_VERIFIES = Verifier(
@@ -47,7 +77,23 @@ HAPROXY_VERIFIES = Verifier(
     "    bind @LISTEN@\n",
 )
 
-VERIFIERS = (HAPROXY_VERIFIES,)
+NGINX_VERIFIES = Verifier(
+    replace(
+        NGINX,
+        arguments=("-c", "{folder}/nginx.conf", "-e", "{folder}/error.log", "-g", "daemon off;"),
+        written=(),
+    ),
+    NginxFolder,
+    "        listen @LISTEN@;\n",
+    (
+        Path("/usr/lib/nginx/modules/ngx_http_js_module.so"),
+        "apt-get install libnginx-mod-http-js",
+    ),
+)
+
+ENVOY_VERIFIES = Verifier(ENVOY, EnvoyFolder, "")
+
+VERIFIERS = (HAPROXY_VERIFIES, NGINX_VERIFIES, ENVOY_VERIFIES)
 
 
 class Syncing:
@@ -107,6 +153,8 @@ def verifying_front(
     Nobody keeps it fresh.
     """
 
+    verifier.skip_where_it_cannot()
+
     def write(_: Kind, place: Path, ports: dict[str, int], __: Iterable[str]) -> None:
         addresses = Addresses(
             f"127.0.0.1:{ports[LISTENING]}",
@@ -121,6 +169,12 @@ def verifying_front(
         listens = verifier.listens.replace("@LISTEN@", addresses.listen)
         assert listens in text
         files.config.write_text(text.replace(listens, listens + more), "utf-8")
+        # What a proxy keeps in memory for the system, it keeps in the folder here.
+        for file in place.glob("*.conf"):
+            file.write_text(file.read_text("utf-8").replace("/run/nginx-", f"{place}/"), "utf-8")
+        # Started by root, a proxy's workers may be somebody else, who must find the way to their files.
+        for way in place.parents[:2]:
+            way.chmod(0o711)
 
     with running_front(verifier.kind, gateway, door, folder, write) as front:
         yield front
@@ -165,14 +219,19 @@ class SyncCommand:
 
 
 class Asked:
-    """Sends a token to a front, and sees whether the gateway was asked about it."""
+    """Sends a token to a front, and sees whether the gateway was asked about it.
+
+    Each time among cookies that never came before: no proxy has kept the gateway's answer to them.
+    """
 
     def __init__(self, front: Front, stage: Stage) -> None:
         self._front = front
         self._stage = stage
+        self._times = itertools.count(1)
 
     def __call__(self, token: str, target: str = "/book/7") -> tuple[bool, Reply]:
-        return self.of([("cookie", f"pass-{self._stage.event}={token}")], target)
+        cookie = f"nth={next(self._times)}; pass-{self._stage.event}={token}"
+        return self.of([("cookie", cookie)], target)
 
     def of(self, fields: list[tuple[str, str]], target: str = "/book/7") -> tuple[bool, Reply]:
         before = self._front.door.count("/auth")

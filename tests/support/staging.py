@@ -137,6 +137,21 @@ class Stage:
         return reply.status == 303 and f"/queue/{self.event}/room" in reply.location
 
 
+def new_stage(
+    gateway: Gateway,
+    operator: Operator,
+    mint: Mint,
+    event: str,
+    *,
+    opened: bool = True,
+    **policy: Any,
+) -> Stage:
+    """Create an event of the gateway's settings; keywords are its policy."""
+    operator.create(event, opened=opened, **policy)
+    eventually(lambda: gateway.knows(event) is not None)
+    return Stage(gateway, operator, mint, event)
+
+
 OpenStage = Callable[..., Stage]
 
 
@@ -238,9 +253,7 @@ def open_stage(
 
     def create(name: str | None = None, *, opened: bool = True, **policy: Any) -> Stage:
         event = name or f"sale-{next(event_numbers)}"
-        operator.create(event, opened=opened, **policy)
-        eventually(lambda: gateway.knows(event) is not None)
-        return Stage(gateway, operator, mint, event)
+        return new_stage(gateway, operator, mint, event, opened=opened, **policy)
 
     return create
 

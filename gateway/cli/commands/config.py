@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from gateway.cli.commands.config_proxy import haproxy, sync
+from gateway.cli.commands.config_proxy import envoy, haproxy, nginx, sync
 from gateway.cli.masking import masked_url
 from gateway.cli.output import answer, note
 from gateway.cli.rendering import pairs
@@ -22,7 +22,9 @@ def config() -> None:
     """Check the settings; write and keep fresh what a proxy does by them."""
 
 
+config.add_command(envoy)
 config.add_command(haproxy)
+config.add_command(nginx)
 config.add_command(sync)
 
 

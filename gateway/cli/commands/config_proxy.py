@@ -113,6 +113,26 @@ haproxy = _set_up_command(
 """,
 )
 
+nginx = _set_up_command(
+    "nginx",
+    "nginx",
+    """\
+  gateway config nginx sale --folder /etc/nginx/sale --site 10.0.0.7:3000
+  nginx -c /etc/nginx/sale/nginx.conf
+  gateway config sync sale --folder /etc/nginx/sale
+""",
+)
+
+envoy = _set_up_command(
+    "envoy",
+    "Envoy",
+    """\
+  gateway config envoy sale --folder /etc/envoy/sale --site 10.0.0.7:3000
+  envoy -c /etc/envoy/sale/envoy.yaml
+  gateway config sync sale --folder /etc/envoy/sale
+""",
+)
+
 
 @click.command(
     "sync",
@@ -173,7 +193,7 @@ def sync(
     about everything --good-for seconds later.
     """
     from gateway.clock import LedgerClock
-    from gateway.proxyconfig import folder_of, set_up_for
+    from gateway.proxyconfig import PROXIES, folder_of, set_up_for
 
     if good_for_s <= every_s:
         raise BadInput(
@@ -183,8 +203,9 @@ def sync(
     # What is told of one event would make the passes of another one good.
     if found is None or found.event != event:
         what = "was not set up" if found is None else f"is for event {found.event!r}"
+        kinds = "|".join(kind.proxy for kind in PROXIES)
         raise Refused(
-            f"{folder} {what}; set one up: gateway config haproxy {event} --folder FOLDER"
+            f"{folder} {what}; set one up: gateway config {kinds} {event} --folder FOLDER"
         )
     files = folder_of(found.proxy, folder)
     clock = LedgerClock()

@@ -1,4 +1,4 @@
-"""`gateway config haproxy` and `config sync`: what is written, and every refusal."""
+"""`gateway config PROXY` and `config sync`: what is written, and every refusal."""
 
 import os
 import shutil
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.proxyconfig import PROXIES, ProxyFolder
 from gateway.proxyconfig.folders import shipped
 from tests.support.command_line import CONFIG, Operator, Sale, Typist
 
@@ -19,6 +20,12 @@ def operator(empty_folder: Path) -> Operator:
     operator.config.write_text(CONFIG)
     assert operator("keys", "new").code == 0
     return operator
+
+
+@pytest.fixture(params=PROXIES, ids=lambda kind: kind.proxy)
+def kind(request: pytest.FixtureRequest) -> type[ProxyFolder]:
+    chosen: type[ProxyFolder] = request.param
+    return chosen
 
 
 def haproxy() -> str:
@@ -59,15 +66,17 @@ def test_addresses_are_taken_and_the_gateways_is_that_of_the_settings(operator: 
     assert "@" not in text.replace("@-]", "")
 
 
-def test_what_an_operator_changed_is_not_written_over(operator: Operator) -> None:
-    operator("config", "haproxy", "sale", "--folder", "proxy")
-    config = operator.folder / "proxy" / "haproxy.cfg"
+def test_what_an_operator_changed_is_not_written_over(
+    operator: Operator, kind: type[ProxyFolder]
+) -> None:
+    operator("config", kind.proxy, "sale", "--folder", "proxy")
+    config = kind(operator.folder / "proxy").config
     config.write_text("changed")
-    refused = operator("config", "haproxy", "sale", "--folder", "proxy", "--json")
+    refused = operator("config", kind.proxy, "sale", "--folder", "proxy", "--json")
     assert (refused.code, refused.error["code"]) == (4, "refused")
     assert "--force" in refused.error["message"]
     assert config.read_text() == "changed"
-    assert operator("config", "haproxy", "sale", "--folder", "proxy", "--force").code == 0
+    assert operator("config", kind.proxy, "sale", "--folder", "proxy", "--force").code == 0
     assert config.read_text() != "changed"
 
 
@@ -86,10 +95,10 @@ def test_what_an_operator_changed_is_not_written_over(operator: Operator) -> Non
     ],
 )
 def test_an_event_that_no_proxy_can_tell_is_refused(
-    operator: Operator, settings: str, said: str
+    operator: Operator, kind: type[ProxyFolder], settings: str, said: str
 ) -> None:
     operator.config.write_text(settings)
-    refused = operator("config", "haproxy", "sale", "--folder", "proxy", "--json")
+    refused = operator("config", kind.proxy, "sale", "--folder", "proxy", "--json")
     assert refused.code == 2
     assert said in refused.error["message"]
     assert not (operator.folder / "proxy").exists()
@@ -99,31 +108,39 @@ def test_an_event_that_no_proxy_can_tell_is_refused(
     "words",
     [
         ("--folder", "a b"),
-        ("--folder", "a" * 90),
+        ("--folder", "a" * 220),
         ("--folder", "proxy", "--site", "a b"),
         ("--folder", "proxy", "--listen", ":80\n    bind :81"),
         ("--folder", "proxy", "--gateway", "http://gateway:8080/"),
     ],
 )
-def test_what_haproxy_could_misread_is_refused(operator: Operator, words: tuple[str, ...]) -> None:
-    assert operator("config", "haproxy", "sale", *words).code == 2
+def test_what_a_proxy_could_misread_is_refused(
+    operator: Operator, kind: type[ProxyFolder], words: tuple[str, ...]
+) -> None:
+    assert operator("config", kind.proxy, "sale", *words).code == 2
     assert not (operator.folder / words[1]).exists()
 
 
-def test_without_a_key_nothing_can_be_verified(operator: Operator) -> None:
+def test_haproxys_folder_has_a_shorter_name(operator: Operator) -> None:
+    assert operator("config", "haproxy", "sale", "--folder", "a" * 90).code == 2
+    assert not (operator.folder / ("a" * 90)).exists()
+
+
+def test_without_a_key_nothing_can_be_verified(operator: Operator, kind: type[ProxyFolder]) -> None:
     shutil.rmtree(operator.folder / "keys")
-    refused = operator("config", "haproxy", "sale", "--folder", "proxy", "--json")
+    refused = operator("config", kind.proxy, "sale", "--folder", "proxy", "--json")
     assert (refused.code, "gateway keys new" in refused.error["message"]) == (4, True)
 
 
 def test_a_sync_needs_a_folder_that_was_set_up(operator: Operator) -> None:
     refused = operator("config", "sync", "sale", "--folder", "nowhere", "--json")
     assert refused.code == 4
-    assert "gateway config haproxy sale" in refused.error["message"]
+    kinds = "|".join(kind.proxy for kind in PROXIES)
+    assert f"gateway config {kinds} sale" in refused.error["message"]
 
 
-def test_a_sync_of_another_event_is_refused(operator: Operator) -> None:
-    operator("config", "haproxy", "sale", "--folder", "proxy")
+def test_a_sync_of_another_event_is_refused(operator: Operator, kind: type[ProxyFolder]) -> None:
+    operator("config", kind.proxy, "sale", "--folder", "proxy")
     refused = operator("config", "sync", "other", "--folder", "proxy", "--json")
     assert refused.code == 4
     assert "'sale'" in refused.error["message"]

@@ -41,7 +41,7 @@ def test_every_command_of_the_manual_is_there() -> None:
         "keys", "keys new", "keys list", "keys activate", "keys retire", "keys remove",
         "operator", "operator add", "operator list", "operator remove",
         "keys export", "token", "token inspect", "config", "config check",
-        "config haproxy", "config sync",
+        "config envoy", "config haproxy", "config nginx", "config sync",
     }  # fmt: skip
 
 

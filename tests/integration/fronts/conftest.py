@@ -10,8 +10,10 @@ from tests.support import staging
 from tests.support.fronted import Door
 from tests.support.fronts import KINDS, Before, Front, Kind, running_front
 from tests.support.gateways import Gateway, Tables, event_table, write_settings
+from tests.support.minting import Mint
+from tests.support.operators import Operator
 from tests.support.servers import RealServer
-from tests.support.staging import LISTED_ORIGIN, OPEN_HOST, Stage
+from tests.support.staging import LISTED_ORIGIN, OPEN_HOST, Stage, new_stage
 
 event_numbers = staging.event_numbers
 common_tables = staging.common_tables
@@ -75,3 +77,25 @@ def front(kind: Kind, gateway: Gateway, door: Door, short_folder: Path) -> Itera
 @pytest.fixture
 def before(stage: Stage, front: Front) -> Before:
     return Before(stage, front)
+
+
+@pytest.fixture(scope="module")
+def common_stage(
+    gateway: Gateway, operator: Operator, mint: Mint, event_numbers: Iterator[int]
+) -> Stage:
+    """An open event that tests share, and that none of them changes: five joined, three are served.
+
+    A genuine token of a later place, or of a later life, would prove to the gateway that the ledger lost
+    something.
+    """
+    stage = new_stage(gateway, operator, mint, f"sale-{next(event_numbers)}")
+    for _ in range(5):
+        stage.waiting()
+    stage.release(3)
+    return stage
+
+
+@pytest.fixture(scope="module")
+def common(common_stage: Stage, front: Front) -> Before:
+    """An event that tests share behind a proxy that they share, and none of them changes it."""
+    return Before(common_stage, front)

@@ -102,11 +102,11 @@ def test_everything_that_the_gateway_says_of_a_refusal_arrives_where_it_can(befo
     assert (document.get("position") == 1) == before.kind.details
 
 
-def test_a_refusal_may_be_read_by_pages_of_listed_origins(before: Before) -> None:
-    told = before.visitor().get("/book", {"origin": LISTED_ORIGIN})
+def test_a_refusal_may_be_read_by_pages_of_listed_origins(common: Before) -> None:
+    told = common.visitor().get("/book", {"origin": LISTED_ORIGIN})
     assert told.status == 401
     assert told.header("access-control-allow-origin") == LISTED_ORIGIN
-    other = before.visitor().get("/book", {"origin": "https://elsewhere.example"})
+    other = common.visitor().get("/book", {"origin": "https://elsewhere.example"})
     assert (other.status, other.header("access-control-allow-origin")) == (401, None)
 
 
@@ -166,11 +166,11 @@ FORGED: list[Mapping[str, str]] = [
 
 @pytest.mark.parametrize("headers", FORGED, ids=lambda headers: next(iter(headers)))
 def test_no_field_of_a_visitor_is_taken_for_the_proxys(
-    before: Before, headers: Mapping[str, str]
+    common: Before, headers: Mapping[str, str]
 ) -> None:
-    reached = before.reached
-    assert before.visitor().get("/book", headers).status in (400, 401)
-    assert before.reached == reached
+    reached = common.reached
+    assert common.visitor().get("/book", headers).status in (400, 401)
+    assert common.reached == reached
 
 
 def test_how_a_visitor_came_is_the_proxys_word(before: Before) -> None:
@@ -186,13 +186,19 @@ def test_how_a_visitor_came_is_the_proxys_word(before: Before) -> None:
     assert sent.location.startswith(f"http://{before.stage.host}/")
 
 
-def test_the_gateways_own_questions_are_not_for_visitors(before: Before) -> None:
-    reached = before.reached
-    for target in ("/auth?profile=nginx", "/auth/envoy/assets/x", "/_admission", "/metrics"):
-        fields = [("host", before.stage.host), ("x-original-uri", "/assets/x")]
-        reply = ask(before.front.port, "GET", target, fields)
+def test_the_gateways_own_questions_are_not_for_visitors(common: Before) -> None:
+    reached = common.reached
+    for target in (
+        "/auth?profile=nginx",
+        "/auth/envoy/assets/x",
+        "/_admission",
+        "/_verified",
+        "/metrics",
+    ):
+        fields = [("host", common.stage.host), ("x-original-uri", "/assets/x")]
+        reply = ask(common.front.port, "GET", target, fields)
         assert reply.status in (401, 404), target
-    assert before.reached == reached
+    assert common.reached == reached
 
 
 def send_raw(before: Before, request: str) -> None:
@@ -201,49 +207,49 @@ def send_raw(before: Before, request: str) -> None:
         ask_raw(before.front.port, request.encode("latin-1"))
 
 
-def test_no_spelling_of_a_protected_path_reaches_the_site(before: Before) -> None:
-    reached = before.reached
+def test_no_spelling_of_a_protected_path_reaches_the_site(common: Before) -> None:
+    reached = common.reached
     got_by = []
     for case in json.loads((DATA / "bypass_targets.json").read_text("utf-8")):
-        request = f"GET {case['target']} HTTP/1.1\r\nHost: {before.stage.host}\r\nConnection: close\r\n\r\n"
-        send_raw(before, request)
+        request = f"GET {case['target']} HTTP/1.1\r\nHost: {common.stage.host}\r\nConnection: close\r\n\r\n"
+        send_raw(common, request)
         # An address in the request line may be that of an open host, and then it is served as that.
-        hosts = [host for seen in before.site.seen[reached:] for host in seen.all("host")]
-        reached = before.reached
+        hosts = [host for seen in common.site.seen[reached:] for host in seen.all("host")]
+        reached = common.reached
         if set(hosts) - {OPEN_HOST}:
             got_by.append(case["target"])
     assert got_by == []
 
 
-def test_no_spelling_of_a_host_reaches_the_site(before: Before) -> None:
-    reached = before.reached
+def test_no_spelling_of_a_host_reaches_the_site(common: Before) -> None:
+    reached = common.reached
     for case in json.loads((DATA / "hosts.json").read_text("utf-8")):
         hosts = "".join(f"Host: {host}\r\n" for host in case["hosts"])
-        hosts = hosts.replace("booking.example", before.stage.host)
+        hosts = hosts.replace("booking.example", common.stage.host)
         request = f"GET /book/seat HTTP/1.1\r\n{hosts}Connection: close\r\n\r\n"
-        send_raw(before, request)
-    assert [(seen.target, seen.all("host")) for seen in before.site.seen[reached:]] == []
+        send_raw(common, request)
+    assert [(seen.target, seen.all("host")) for seen in common.site.seen[reached:]] == []
 
 
-def test_the_host_that_is_judged_is_the_host_that_is_served(before: Before) -> None:
+def test_the_host_that_is_judged_is_the_host_that_is_served(common: Before) -> None:
     # An address in the request line goes before the Host field (RFC 9112, section 3.2.2).
-    reached = before.reached
-    for line, host in ((OPEN_HOST, before.stage.host), (before.stage.host, OPEN_HOST)):
+    reached = common.reached
+    for line, host in ((OPEN_HOST, common.stage.host), (common.stage.host, OPEN_HOST)):
         request = (
             f"GET http://{line}/book/seat HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
         )
-        send_raw(before, request)
-    assert before.stage.host not in [
-        host for seen in before.site.seen[reached:] for host in seen.all("host")
+        send_raw(common, request)
+    assert common.stage.host not in [
+        host for seen in common.site.seen[reached:] for host in seen.all("host")
     ]
 
 
-def test_what_is_open_goes_through(before: Before) -> None:
+def test_what_is_open_goes_through(common: Before) -> None:
     for target in ("/assets/x.css?v=1", "/assets/b%C3%BCcher", "/about"):
-        reply = before.visitor().get(target)
+        reply = common.visitor().get(target)
         assert (reply.status, reply.body) == (200, BACKEND_BODY)
-        assert before.site.last.target == target
-    assert before.visitor().ask("POST", "/about", body=b"").status == 401
+        assert common.site.last.target == target
+    assert common.visitor().ask("POST", "/about", body=b"").status == 401
 
 
 def test_nobody_passes_while_nobody_listens_where_the_gateway_was(before: Before) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from gateway.proxyconfig import ProxyFolder
 from tests.support.fronted import Door
-from tests.support.fronts import Front
+from tests.support.fronts import Before, Front
 from tests.support.gateways import Gateway, Tables, event_table, write_settings
 from tests.support.line_speed import VERIFIERS, Asked, Syncing, Verifier, verifying_front
 from tests.support.staging import LISTED_ORIGIN, OPEN_HOST, Stage
@@ -67,6 +67,30 @@ def asked(front: Front, stage: Stage) -> Asked:
 @pytest.fixture
 def held(stage: Stage) -> str:
     return stage.mint.held(stage.event, stage.generation)
+
+
+@pytest.fixture(scope="module")
+def common(
+    verifier: Verifier, common_stage: Stage, gateway: Gateway, door: Door, short_folder: Path
+) -> Iterator[Before]:
+    """An event that tests share, behind a proxy that is kept fresh, and none of them changes it."""
+    place = Path(tempfile.mkdtemp(prefix="line-", dir=short_folder)) / "h"
+    folder = verifier.folder(place)
+    with (
+        verifying_front(verifier, gateway, door, place, common_stage.event) as running,
+        Syncing(gateway, common_stage.event, folder).running(),
+    ):
+        yield Before(common_stage, running)
+
+
+@pytest.fixture
+def common_asked(common: Before) -> Asked:
+    return Asked(common.front, common.stage)
+
+
+@pytest.fixture
+def common_held(common: Before) -> str:
+    return common.stage.mint.held(common.stage.event, common.stage.generation)
 
 
 @pytest.fixture

@@ -55,8 +55,10 @@ def test_a_pass_is_admitted_without_asking(before: Before) -> None:
     assert len(said["queue-visitor"]) >= 22
 
 
-def test_a_pass_in_its_own_field_is_admitted_without_asking(asked: Asked, held: str) -> None:
-    was_asked, reply = asked.of([("queue-token", held)])
+def test_a_pass_in_its_own_field_is_admitted_without_asking(
+    common_asked: Asked, common_held: str
+) -> None:
+    was_asked, reply = common_asked.of([("queue-token", common_held)])
     assert (was_asked, reply.body) == (False, BACKEND_BODY)
 
 
@@ -149,10 +151,9 @@ def _with_payload_of(stage: Stage, held: str) -> str:
 
 
 NO_GOOD_PASS: dict[str, Callable[[Stage, str], str]] = {
-    "a queue token": lambda stage, _: stage.mint.place(stage.event, stage.generation),
+    "a queue token": lambda stage, _: stage.mint.place(stage.event, stage.generation, 5),
     "another event's": lambda stage, _: stage.mint.held("sale-219", stage.generation),
     "an older life's": lambda stage, _: stage.mint.held(stage.event, stage.generation - 1),
-    "a later life's": lambda stage, _: stage.mint.held(stage.event, stage.generation + 1),
     "ended just now": lambda stage, _: stage.mint.held(
         stage.event, stage.generation, issued_at=now_s() - 600, expires_at=now_s()
     ),
@@ -203,18 +204,26 @@ NO_GOOD_PASS: dict[str, Callable[[Stage, str], str]] = {
 
 @pytest.mark.parametrize("what", NO_GOOD_PASS)
 def test_what_is_no_good_pass_is_never_admitted_here(
-    what: str, asked: Asked, stage: Stage, front: Front, held: str
+    what: str, common: Before, common_asked: Asked, common_held: str
 ) -> None:
-    assert asked(held)[0] is False
-    reached = len(front.site.seen)
-    token = NO_GOOD_PASS[what](stage, held)
-    was_asked, reply = asked(token)
+    assert common_asked(common_held)[0] is False
+    reached = common.reached
+    token = NO_GOOD_PASS[what](common.stage, common_held)
+    was_asked, reply = common_asked(token)
     assert was_asked
     assert reply.status in (400, 401, 410, 429)
-    by_field, reply = asked.of([("queue-token", token)])
+    by_field, reply = common_asked.of([("queue-token", token)])
     assert by_field
     assert reply.status in (400, 401, 410, 429)
-    assert len(front.site.seen) == reached
+    assert common.reached == reached
+
+
+def test_a_pass_of_a_later_life_is_asked_about(asked: Asked, stage: Stage, front: Front) -> None:
+    # An event of its own: it proves to the gateway that the ledger has lost something.
+    later = stage.mint.held(stage.event, stage.generation + 1)
+    was_asked, reply = asked(later)
+    assert (was_asked, reply.status) == (True, 410)
+    assert front.site.seen == []
 
 
 GOOD_IN_ANOTHER_FORM: dict[str, Callable[[Stage, str], str]] = {
@@ -235,9 +244,9 @@ GOOD_IN_ANOTHER_FORM: dict[str, Callable[[Stage, str], str]] = {
 
 @pytest.mark.parametrize("what", GOOD_IN_ANOTHER_FORM)
 def test_a_good_pass_in_a_form_of_its_own_is_asked_about(
-    what: str, asked: Asked, stage: Stage, held: str
+    what: str, common: Before, common_asked: Asked, common_held: str
 ) -> None:
-    was_asked, reply = asked(GOOD_IN_ANOTHER_FORM[what](stage, held))
+    was_asked, reply = common_asked(GOOD_IN_ANOTHER_FORM[what](common.stage, common_held))
     assert (was_asked, reply.status) == (True, 200)
 
 
@@ -256,13 +265,14 @@ def test_the_other_signature_of_a_pass_is_of_the_same_session(
 
 
 def test_two_carriers_are_asked_about_and_refused(
-    asked: Asked, stage: Stage, front: Front, held: str
+    common: Before, common_asked: Asked, common_held: str
 ) -> None:
+    stage, held = common.stage, common_held
     name = stage.event
     other = stage.mint.held(name, stage.generation, 2)
     place = stage.mint.place(name, stage.generation)
     place_of_another = stage.mint.place(name, stage.generation, 2)
-    reached = len(front.site.seen)
+    reached = common.reached
     for fields in (
         [("cookie", f"pass-{name}={held}; pass-{name}={other}")],
         [("cookie", f"pass-{name}={held}"), ("cookie", f"pass-{name}={other}")],
@@ -274,20 +284,21 @@ def test_two_carriers_are_asked_about_and_refused(
         [("cookie", f"pass-{name}={held}"), ("authorization", f"Bearer {other}")],
         [("cookie", f"pass-{name}={held}"), ("authorization", f"bEARER   {other}")],
     ):
-        was_asked, reply = asked.of(fields)
+        was_asked, reply = common_asked.of(fields)
         assert was_asked, fields
-        assert reply.status in (400, 200), fields
+        # Two fields become one that is no token at all in some proxies.
+        assert reply.status in (400, 401, 200), fields
         if reply.status == 200:
             # Of these the gateway sees one pass only.
-            assert front.site.last.queue_headers["queue-position"] == "1"
+            assert common.site.last.queue_headers["queue-position"] == "1"
             reached += 1
-    assert len(front.site.seen) == reached
+    assert common.reached == reached
 
 
 def test_what_looks_like_the_cookie_is_not_taken_for_it(
-    asked: Asked, stage: Stage, held: str
+    common: Before, common_asked: Asked, common_held: str
 ) -> None:
-    name = stage.event
+    name, held = common.stage.event, common_held
     for cookie in (
         f"xpass-{name}={held}",
         f"pass-{name}x={held}",
@@ -297,33 +308,34 @@ def test_what_looks_like_the_cookie_is_not_taken_for_it(
         f"__Host-pass-{name}={held}",
         f"pass-{name} = {held}",
     ):
-        assert asked.of([("cookie", cookie)])[0], cookie
+        assert common_asked.of([("cookie", cookie)])[0], cookie
 
 
 def test_a_place_beside_the_pass_does_not_mean_asking(
-    asked: Asked, stage: Stage, held: str
+    common: Before, common_asked: Asked, common_held: str
 ) -> None:
+    stage, held = common.stage, common_held
     place = stage.mint.place(stage.event, stage.generation)
     for cookie in (
         f"basket=1; queue-{stage.event}={place}; pass-{stage.event}={held}",
         f"pass-{stage.event}={held};queue-{stage.event}={place};theme=dark",
     ):
-        was_asked, reply = asked.of([("cookie", cookie), ("authorization", "Basic eDp5")])
+        was_asked, reply = common_asked.of([("cookie", cookie), ("authorization", "Basic eDp5")])
         assert (was_asked, reply.status) == (False, 200)
 
 
 def test_with_a_pass_no_target_goes_through_that_the_gateway_refuses(
-    before: Before, held: str
+    common: Before, common_held: str
 ) -> None:
     got_by: list[str] = []
     for case in json.loads((acceptance.DATA / "bypass_targets.json").read_text("utf-8")):
-        reached = before.reached
+        reached = common.reached
         acceptance.send_raw(
-            before,
-            f"GET {case['target']} HTTP/1.1\r\nHost: {before.stage.host}\r\n"
-            f"Cookie: pass-{before.stage.event}={held}\r\nConnection: close\r\n\r\n",
+            common,
+            f"GET {case['target']} HTTP/1.1\r\nHost: {common.stage.host}\r\n"
+            f"Cookie: pass-{common.stage.event}={common_held}\r\nConnection: close\r\n\r\n",
         )
-        for seen in before.site.seen[reached:]:
+        for seen in common.site.seen[reached:]:
             path, _, query = seen.target.partition("?")
             try:
                 canonical_target(path.encode("latin-1"), query.encode("latin-1"))
@@ -333,40 +345,45 @@ def test_with_a_pass_no_target_goes_through_that_the_gateway_refuses(
 
 
 def test_with_a_pass_no_host_goes_through_that_the_gateway_refuses(
-    before: Before, held: str
+    common: Before, common_held: str
 ) -> None:
     for case in json.loads((acceptance.DATA / "hosts.json").read_text("utf-8")):
-        reached = before.reached
+        reached = common.reached
         hosts = "".join(f"Host: {host}\r\n" for host in case["hosts"])
-        hosts = hosts.replace("booking.example", before.stage.host)
+        hosts = hosts.replace("booking.example", common.stage.host)
         acceptance.send_raw(
-            before,
-            f"GET /book HTTP/1.1\r\n{hosts}Cookie: pass-{before.stage.event}={held}\r\n"
+            common,
+            f"GET /book HTTP/1.1\r\n{hosts}Cookie: pass-{common.stage.event}={common_held}\r\n"
             "Connection: close\r\n\r\n",
         )
-        for seen in before.site.seen[reached:]:
+        for seen in common.site.seen[reached:]:
             named = [host.encode() for host in seen.all("host")]
-            assert canonical_host(named) == before.stage.host, case
+            assert canonical_host(named) == common.stage.host, case
 
 
-def test_what_a_listed_origin_asks_beforehand_is_the_gateways(before: Before, held: str) -> None:
-    first = before.front.door.count("/auth")
+def test_what_a_listed_origin_asks_beforehand_is_the_gateways(
+    common: Before, common_held: str
+) -> None:
+    first = common.front.door.count("/auth")
     fields = {
         "origin": "https://elsewhere.example",
         "access-control-request-method": "GET",
-        "cookie": f"pass-{before.stage.event}={held}",
+        "cookie": f"pass-{common.stage.event}={common_held}",
     }
-    assert before.visitor().ask("OPTIONS", "/book", fields).status == 401
-    assert before.front.door.count("/auth") == first + 1
+    assert common.visitor().ask("OPTIONS", "/book", fields).status == 401
+    assert common.front.door.count("/auth") == first + 1
 
 
-def test_an_ended_pass_is_asked_about_and_may_still_finish(asked: Asked, stage: Stage) -> None:
+def test_an_ended_pass_is_asked_about_and_may_still_finish(
+    common: Before, common_asked: Asked
+) -> None:
+    stage = common.stage
     ended = stage.mint.held(
         stage.event, stage.generation, issued_at=now_s() - 600, expires_at=now_s() - 5
     )
-    was_asked, reply = asked(ended, "/pay")
+    was_asked, reply = common_asked(ended, "/pay")
     assert (was_asked, reply.status) == (True, 200)
-    was_asked, reply = asked(ended, "/book")
+    was_asked, reply = common_asked(ended, "/book")
     assert (was_asked, reply.status) == (True, 410)
 
 
