@@ -110,6 +110,7 @@ class World:
         issued = max(s.ledger.floors.get(s.event).issued for s in self.gateways)
         for sale in self.gateways:
             sale.ledger.floors.saw_token(sale.event, sale.generation, Position(issued))
+            sale.ledger.floors.saw_pass(sale.event, sale.generation, self.served)
 
     async def in_spite_of_a_loss(self, act: Callable[[], Awaitable[object]]) -> None:
         for _ in range(MOST_TRIES):
@@ -222,6 +223,19 @@ def test_no_position_is_dealt_twice_whatever_is_forgotten(server: RealServer) ->
             *(("join", 0, 60), ("back up", 0, 0), ("join", 1, 200), ("release", 2, 100)),
             *(("restore", 0, True), ("join", 2, 60), ("join", 1, 60), ("empty", 0, 0)),
             *(("join", 0, 60), ("restore", 0, False), ("join", 2, 200)),
+        ]
+    )
+    @example(
+        # Heard in one healing, and lost from sight in the next.
+        history=[
+            *(("empty", 0, 0), ("join", 2, 1), ("back up", 0, 0), ("join", 0, 200)),
+            *(("restore", 0, True), ("join", 2, 1)),
+        ]
+    )
+    @example(
+        history=[
+            *(("join", 0, 3), ("back up", 0, 0), ("release", 0, 1), ("release", 0, 1)),
+            *(("restore", 0, False), ("release", 1, 1)),
         ]
     )
     def lives(history: list[Step]) -> None:

@@ -67,6 +67,8 @@ if floor.generation == 0 then
 end
 lift(e, floor)
 local told = hear(e, floor)
+-- Who was heard may deal the next moment: were the ledger to fail again before it is read, it is waited for.
+register_gateway()
 local is_over = told.missing == 0 or told.waited_ms >= HEAL_WAIT_MS
 if is_over and redis.call('HEXISTS', KEYS[10], 'needs_record') == 0 then
     go_on(e, told)
