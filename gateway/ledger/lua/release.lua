@@ -56,9 +56,10 @@ end
 local cap = e.issued + e.headroom
 local before = e.served
 local target = mode == 'by' and forward(e, before, amount) or skip_holes(e, amount)
-local after = reach(e, target)
+local is_behind = mode == 'to' and amount < before
+local after = is_behind and before or reach(e, target)
 local people = occupied_between(e, before, after)
-local capped = target > cap and '1' or '0'
+local capped = not is_behind and target > cap and '1' or '0'
 if dry_run then
     -- The clocks have moved, and with them what is over.
     save(e)

@@ -285,6 +285,15 @@ async def test_a_release_to_a_turn_in_a_hole_goes_to_its_end(sale: Sale, to: int
     assert (released.after, released.people) == (60, 10)
 
 
+async def test_a_release_to_a_turn_behind_the_pointer_moves_nothing(sale: Sale) -> None:
+    await sale.join_many(100)
+    await sale.release(20)
+    # As after a loss: the pointer had passed the last visitor by the headroom.
+    sale.set_field("holes", "11-60")
+    released = await sale.release(to=10)
+    assert (released.before, released.after, released.capped) == (20, 20, False)
+
+
 async def test_holes_behind_the_pointer_do_not_count_again(sale: Sale) -> None:
     await with_holes(sale, 100, "1-5,11-20")
     await sale.release(to=30)
