@@ -1,6 +1,7 @@
 """The folder that nginx runs from."""
 
 from collections.abc import Mapping
+from hashlib import sha256
 from pathlib import Path
 from typing import ClassVar, Final
 
@@ -16,6 +17,7 @@ _FILES: Final = (
     "admission-gateways.conf",
     "admission-server.conf",
     "admission-check.conf",
+    "admission-verdicts.conf",
     # Last: a nginx.conf that is there has everything that it includes beside it.
     "nginx.conf",
 )
@@ -59,6 +61,16 @@ class NginxFolder(ProxyFolder):
             "TOKEN": ONE_SPELLING,
             # nginx takes a port without a host, and no colon before it.
             "LISTEN": listen.removeprefix(":"),
+            "VERIFIER": _own_address(subject.event, listen.rpartition(":")[2]),
             "GATEWAY": addresses.gateway,
             "SITE": addresses.site,
         }
+
+
+def _own_address(event: str, port: str) -> str:
+    """Return where an event's nginx asks itself: an address of 127.0.0.0/8 that is the event's own.
+
+    With the port of the visitors, no port can be taken that was free before.
+    """
+    drawn = sha256(event.encode()).digest()
+    return f"127.{1 + drawn[0] % 254}.{drawn[1]}.{1 + drawn[2] % 254}:{port}"

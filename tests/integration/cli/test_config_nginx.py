@@ -65,6 +65,11 @@ def test_addresses_and_the_event_are_taken(operator: Operator) -> None:
     folder = operator.folder / "proxy"
     text = {file.name: file.read_text() for file in folder.iterdir() if file.is_file()}
     assert "        listen 8443;\n" in text["nginx.conf"]
+    own = re.findall(
+        r"    (?:server|listen) (127\.[0-9.]+:8443);\n", text["admission-verdicts.conf"]
+    )
+    assert len(own) == 2
+    assert own[0] == own[1]
     assert "        server 10.0.0.7:3000;\n" in text["nginx.conf"]
     assert "    server 127.0.0.1:7000 max_fails=1" in text["admission-gateways.conf"]
     assert "keys_zone=admissions" in text["admission.conf"]

@@ -23,6 +23,8 @@ const HOST = /^([A-Za-z0-9.\[\]:-]+?)(?::[0-9]{1,5})?$/;
 const BEARER = /^[ \t]*bearer/i;
 // A token is three segments in the one spelling that they have; 64 bytes end with A, Q, g or w.
 const TOKEN = /^@TOKEN@$/;
+const SEGMENT = /^[A-Za-z0-9_-]+$/;
+const SHOWN = /^[0-9]+\|(@TOKEN@)\|([A-Za-z0-9_-]*)$/;
 const PASS_NAMED = /pass-@EVENT@[ \t]*=/g;
 const PLACE_NAMED = /queue-@EVENT@[ \t]*=/g;
 const ANY_NAMED = /(?:pass|queue)-@EVENT@[ \t]*=/;
@@ -186,12 +188,19 @@ async function signed(token, key) {
     );
 }
 
-// What the pass of a request says where it admits; null otherwise.
-async function admitted(request) {
+// All that a verdict depends on, besides what the sync said: the second, the pass that a request carries,
+// and the first segment of the queue token beside it. Empty for a request that is not looked at.
+function looked_at(request, second) {
     const tokens = readable(request) ? carried(request.headers, request.secure) : null;
-    if (tokens === null) {
-        return null;
+    const beside = tokens === null || tokens.place === null ? '' : tokens.place.split('.')[0];
+    if (tokens === null || (tokens.place !== null && whole(SEGMENT, beside) === null)) {
+        return '';
     }
+    return [second, tokens.pass, beside].join('|');
+}
+
+// What a pass says where it admits; null otherwise.
+async function admitted(pass, beside) {
     // Before who was ended is looked up: that is written first.
     const known = told(fs.readFileSync(FOLDER + '/known', 'utf8'));
     const here = Math.floor(Date.now() / 1000);
@@ -199,17 +208,17 @@ async function admitted(request) {
         return null;
     }
     // Algorithm, type and key are in the first segment, as the gateway writes them and in no other way.
-    const segments = tokens.pass.split('.');
+    const segments = pass.split('.');
     const key = known.passes['.' + segments[0]];
     const said = key === undefined ? null : claims(Buffer.from(segments[1], 'base64url').toString());
     if (said === null || !counts(said, known.generation, here + known['clock-ahead'])) {
         return null;
     }
     // The queue's cookie must hold a queue token: a second pass in it would be somebody else's.
-    if (tokens.place !== null && known.places['.' + tokens.place.split('.')[0]] !== true) {
+    if (beside !== '' && known.places['.' + beside] !== true) {
         return null;
     }
-    return !ended(said) && await signed(tokens.pass, key) === true ? said : null;
+    return !ended(said) && await signed(pass, key) === true ? said : null;
 }
 
 function request_of(r) {
@@ -224,10 +233,23 @@ function request_of(r) {
     };
 }
 
-async function check(r) {
+// Goes before what nginx keeps, at each request. The second is part of it: what was found in one second is
+// found nowhere in another, whatever the clock does, so neither a pass nor what the sync said gets longer.
+function shown(r) {
+    try {
+        return looked_at(request_of(r), Math.floor(Date.now() / 1000));
+    } catch (e) {
+        r.log('admission: ' + e.message);
+        return '';
+    }
+}
+
+// Goes behind what nginx keeps.
+async function verdict(r) {
     let said = null;
     try {
-        said = await admitted(request_of(r));
+        const words = whole(SHOWN, r.headersIn['Admission-Shown'] || '');
+        said = words === null ? null : await admitted(words[1], words[2]);
     } catch (e) {
         r.log('admission: ' + e.message);
     }
@@ -238,8 +260,10 @@ async function check(r) {
     r.headersOut['Queue-Event'] = EVENT;
     r.headersOut['Queue-Position'] = said.position;
     r.headersOut['Queue-Visitor'] = said.visitor;
+    // Longer than its second lasts; a 418 is kept nowhere.
+    r.headersOut['X-Accel-Expires'] = '1';
     r.return(200);
 }
 
 // The rules are here for our tests, which hold them against the gateway's own.
-export default { check, readable, carried, claims, told, holds, counts };
+export default { shown, verdict, readable, carried, looked_at, claims, told, holds, counts };

@@ -286,6 +286,26 @@ def test_fields_that_carry_a_pass(rules: Rules) -> None:
     assert found == [expected for _, _, expected in cases]
 
 
+def test_a_verdict_is_kept_under_the_second_the_pass_and_what_is_beside_it(rules: Rules) -> None:
+    host = ["Host", "shop.example"]
+    one = ["Cookie", f"a=b; pass-sale-1={PASS}"]
+    both = ["Cookie", f"pass-sale-1={PASS}; queue-sale-1={PLACE}"]
+    odd = ["Cookie", f"pass-sale-1={PASS}; queue-sale-1=a|b.c.d"]
+    empty = ["Cookie", f"pass-sale-1={PASS}; queue-sale-1="]
+    cases: list[tuple[dict[str, Any], str]] = [
+        (request(headers=[host, one]), f"7|{PASS}|"),
+        (request(headers=[host, ["Queue-Token", PASS]]), f"7|{PASS}|"),
+        (request(headers=[host, both]), f"7|{PASS}|{place_head(KID)}"),
+        (request(headers=[host, odd]), ""),
+        (request(headers=[host, empty]), ""),
+        (request(headers=[host]), ""),
+        (request(headers=[one]), ""),
+        (request(headers=[host, one], method="OPTIONS", line="OPTIONS /book HTTP/1.1"), ""),
+    ]
+    found = rules("looked_at", [[asked | {"secure": False}, 7] for asked, _ in cases])
+    assert found == [expected for _, expected in cases]
+
+
 @FEW
 @given(cases=texts("A", "-", "_", ".", "=", SIGNATURE, "AAAA", most=6))
 @example(cases=[PASS, PASS + "\n", PASS[:-1] + "R", "A" * 2000 + "." + PASS])
