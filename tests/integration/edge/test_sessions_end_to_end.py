@@ -295,7 +295,7 @@ def test_a_session_that_is_ended_early_is_over_at_every_edge_and_its_place_is_fr
 def test_what_an_operator_adds_reaches_the_visitor_when_the_pass_ends(
     open_night: OpenNight,
 ) -> None:
-    night = open_night(session_s=3, extend_times=0)
+    night = open_night(session_s=8, extend_times=0)
     visitor = night.inside()
     held = visitor.held
     words = ("session", "extend", night.event, 1, "--for", "10m", "--json")
