@@ -54,7 +54,9 @@ def test_empty_lines_do_not_keep_a_connection(client: Client) -> None:
         client.send(b"\r\n")
         if select.select([client.sock], [], [], 0.1)[0]:
             break
-    assert client.read_to_end() == b""
+    said = client.read_to_end()
+    # Lines that wait for a busy server arrive together, and so many of them begin no request.
+    assert said == b"" or said.startswith(b"HTTP/1.1 400 ")
 
 
 @pytest.mark.parametrize(
