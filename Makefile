@@ -29,8 +29,8 @@ demo: $(VENV)/run.stamp ## Run a gateway in front of a sample site, on an embedd
 	$(BIN)/gateway demo
 
 # Most tests wait more than they work: for servers to start, to fail and to come back. So parts run
-# beside each other, six at a time, the longest first; what is named nowhere belongs to the others.
-AT_ONCE := 6
+# beside each other, four at a time, the longest first; what is named nowhere belongs to the others.
+AT_ONCE := 4
 BROWSER := tests/browser
 CLIENTS_AND_ADMIN := tests/integration/client tests/integration/admin tests/integration/deploy \
 	tests/integration/examples tests/integration/docs

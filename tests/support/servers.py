@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import random
 import resource
 import shutil
 import signal
@@ -44,10 +45,21 @@ def redis_binary() -> Path | None:
     return None if found is None else Path(found)
 
 
+# pytest seeds the common one, and with it the parts that run beside each other, by the test's name.
+_CHANCE = random.SystemRandom()
+
+
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a port for a program that will listen on it a moment later.
+
+    None of those that the kernel gives out by itself (ip(7), ip_local_port_range): a connection that begins
+    meanwhile would take it.
+    """
+    while True:
+        port = _CHANCE.randrange(10_000, 32_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("0.0.0.0", port))
+            return port
 
 
 class RealServer:

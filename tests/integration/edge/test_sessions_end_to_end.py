@@ -306,7 +306,7 @@ def test_what_an_operator_adds_reaches_the_visitor_when_the_pass_ends(
             assert let_through(browser.get("/book"))
         return visitor.held != held
 
-    eventually(has_a_longer_pass)
+    eventually(has_a_longer_pass, 30)
     left_s = visitor.call("position").json()["session_seconds_left"]
     assert left_s > 500
     assert night.operator.read(night.event).claims == 1

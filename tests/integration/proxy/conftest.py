@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.integration.proxy.fronts import FrontProcess, free_port, wait_for_port
+from tests.integration.proxy.fronts import FrontProcess, wait_for_port
+from tests.support.servers import free_port
 
 
 @pytest.fixture

@@ -23,15 +23,10 @@ from gateway.edge.aiohttp_upstream import AiohttpUpstream
 from gateway.edge.options import ProxyOptions
 from gateway.edge.proxy import ReverseProxy
 from gateway.errors import AnswerCutShort
+from tests.support.servers import free_port
 
 ROOT = Path(__file__).parents[3]
 START_TIMEOUT_S = 20.0
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def wait_for_port(port: int, alive: Callable[[], bool]) -> None:

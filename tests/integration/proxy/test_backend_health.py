@@ -10,12 +10,12 @@ import pytest
 from gateway.domain.backoff import LEAST_ANSWERS, Seen
 from gateway.run import GatewayApp
 from gateway.wiring import OpenedGate, open_gate
-from tests.integration.proxy.fronts import free_port
 from tests.integration.proxy.stub import Conversation, StubBackend, answering
 from tests.integration.proxy.wire import ask, request
 from tests.support.eventually import eventually
 from tests.support.gateways import Server, Tables, write_settings
 from tests.support.minting import Mint
+from tests.support.servers import free_port
 
 pytestmark = pytest.mark.integration
 

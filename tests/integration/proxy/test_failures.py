@@ -7,6 +7,7 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import pytest
 
@@ -14,6 +15,7 @@ from gateway.edge.options import BackendFault, ProxyOptions
 from tests.integration.proxy.fronts import Front
 from tests.integration.proxy.stub import Conversation, Script, StubBackend, answering
 from tests.integration.proxy.wire import Wire, WireAnswer, ask, request, wait_until
+from tests.support.eventually import eventually
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 
@@ -188,15 +190,24 @@ def test_only_what_may_be_repeated_is_repeated_on_a_connection_that_was_closed(
 
 
 def test_a_backend_that_closes_idle_connections_is_never_asked_on_one() -> None:
+    closed = 0
+
     async def script(talk: Conversation) -> None:
+        nonlocal closed
         await talk.read_head()
         await talk.send(OK)
         await asyncio.sleep(0.02)
+        closed += 1
+
+    def has_closed(times: int) -> bool:
+        return closed == times
 
     with proxied(script) as (backend, front, _):
-        for _ in range(10):
+        for number in range(1, 11):
             assert ask(front.port, request(method="POST", body=b"x")).status == 200
-            time.sleep(0.05)
+            eventually(partial(has_closed, number))
+            # Until the gateway has heard of it: a request that crosses the close could not be sent again.
+            time.sleep(0.2)
         assert backend.connections == 10
 
 

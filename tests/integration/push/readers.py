@@ -194,10 +194,14 @@ def _parse(block: bytes) -> Event:
 
 
 def open_socket(
-    port: int, event: str, *, host: str = "any.example", **options: Any
+    port: int, event: str, *, host: str = "any.example", receive_buffer: int = 0, **options: Any
 ) -> ClientConnection:
     """Open the WebSocket, as a browser does that offers compression."""
-    connection = socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT_S)
+    connection = socket.socket()
+    if receive_buffer:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+    connection.settimeout(TIMEOUT_S)
+    connection.connect(("127.0.0.1", port))
     url = f"ws://{host}/queue/{event}/ws"
     opened: ClientConnection = connect(url, sock=connection, proxy=None, **options)
     return opened
