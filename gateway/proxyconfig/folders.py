@@ -78,17 +78,24 @@ class ProxyFolder(ABC):
         """Write everything. Until a sync runs, all requests are asked about.
 
         Raises:
+            BadInput: An address is none that the proxy could take. Nothing was written.
             OSError: Something cannot be written.
         """
+        texts = self._texts(subject, addresses)
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._write(subject, addresses, keys)
+        self._prepare(keys)
+        for name, text in texts.items():
+            write_whole(self.folder / name, text)
         # Last: a folder that was not written to its end is none that a sync takes.
         write_whole(self.folder / _ABOUT, f"{self.proxy} {subject.event}\n".encode())
 
     @abstractmethod
-    def _write(
-        self, subject: Subject, addresses: Addresses, keys: Mapping[str, PublicKey]
-    ) -> None: ...
+    def _texts(self, subject: Subject, addresses: Addresses) -> Mapping[str, bytes]:
+        """Return the files that stay as they are, by name; last `config`, which names the others."""
+
+    @abstractmethod
+    def _prepare(self, keys: Mapping[str, PublicKey]) -> None:
+        """Write what a sync keeps fresh, so that nothing is verified before it has run."""
 
     @abstractmethod
     def sync(self, *, good_for_s: int) -> Sync:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from gateway.cli.commands.config_proxy import envoy, haproxy, nginx, sync
+from gateway.cli.commands.config_proxy import SET_UP_COMMANDS, sync
 from gateway.cli.masking import masked_url
 from gateway.cli.output import answer, note
 from gateway.cli.rendering import pairs
@@ -22,9 +22,8 @@ def config() -> None:
     """Check the settings; write and keep fresh what a proxy does by them."""
 
 
-config.add_command(envoy)
-config.add_command(haproxy)
-config.add_command(nginx)
+for command in SET_UP_COMMANDS:
+    config.add_command(command)
 config.add_command(sync)
 
 

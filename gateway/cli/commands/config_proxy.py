@@ -38,7 +38,12 @@ _FOLDER = click.option(
 )
 
 
-_FIELDS: Final = """
+_EPILOG: Final = """\b
+Examples:
+  gateway config {proxy} sale --folder /etc/{proxy}/sale --site 10.0.0.7:3000
+  {start}
+  gateway config sync sale --folder /etc/{proxy}/sale
+
 \b
 Fields of --json:
   event    whose passes are verified
@@ -48,8 +53,12 @@ Fields of --json:
 """
 
 
-def _set_up_command(proxy: str, title: str, examples: str) -> click.Command:
-    """Return the command that writes the configuration of one kind of proxy."""
+def _set_up_command(proxy: str, title: str, start: str) -> click.Command:
+    """Return the command that writes the configuration of one kind of proxy.
+
+    Args:
+        start: How the proxy is started, for the example.
+    """
 
     @click.command(
         proxy,
@@ -60,7 +69,7 @@ def _set_up_command(proxy: str, title: str, examples: str) -> click.Command:
         gateway. It does so for as long as `gateway config sync` keeps it fresh; before and after, it asks
         about everything.
         """,
-        epilog=f"\b\nExamples:\n{examples}{_FIELDS}",
+        epilog=_EPILOG.format(proxy=proxy, start=start),
     )
     @click.argument("event", type=EVENT)
     @_FOLDER
@@ -103,34 +112,14 @@ def _set_up_command(proxy: str, title: str, examples: str) -> click.Command:
     return command
 
 
-haproxy = _set_up_command(
-    "haproxy",
-    "HAProxy",
-    """\
-  gateway config haproxy sale --folder /etc/haproxy/sale --site 10.0.0.7:3000
-  haproxy -W -f /etc/haproxy/sale/haproxy.cfg -f /etc/haproxy/sale/keys.cfg
-  gateway config sync sale --folder /etc/haproxy/sale
-""",
-)
-
-nginx = _set_up_command(
-    "nginx",
-    "nginx",
-    """\
-  gateway config nginx sale --folder /etc/nginx/sale --site 10.0.0.7:3000
-  nginx -c /etc/nginx/sale/nginx.conf
-  gateway config sync sale --folder /etc/nginx/sale
-""",
-)
-
-envoy = _set_up_command(
-    "envoy",
-    "Envoy",
-    """\
-  gateway config envoy sale --folder /etc/envoy/sale --site 10.0.0.7:3000
-  envoy -c /etc/envoy/sale/envoy.yaml
-  gateway config sync sale --folder /etc/envoy/sale
-""",
+SET_UP_COMMANDS: Final = (
+    _set_up_command(
+        "haproxy",
+        "HAProxy",
+        "haproxy -W -f /etc/haproxy/sale/haproxy.cfg -f /etc/haproxy/sale/keys.cfg",
+    ),
+    _set_up_command("nginx", "nginx", "nginx -c /etc/nginx/sale/nginx.conf"),
+    _set_up_command("envoy", "Envoy", "envoy -c /etc/envoy/sale/envoy.yaml"),
 )
 
 

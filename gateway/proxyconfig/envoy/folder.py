@@ -8,18 +8,16 @@ from pathlib import Path
 from typing import ClassVar, Final
 
 from gateway.errors import BadInput
-from gateway.proxyconfig.folders import Addresses, ProxyFolder, filled_in
+from gateway.proxyconfig.folders import Addresses, filled_in
 from gateway.proxyconfig.knowledge import Subject
-from gateway.proxyconfig.known_files import KnownFiles, KnownFilesSync
-from gateway.tokens.keys import PublicKey
-from gateway.whole_files import write_whole
+from gateway.proxyconfig.scripted_folder import ScriptedFolder
 
 _HOST_AND_PORT: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})")
 _EVERY_ADDRESS: Final = "0.0.0.0"  # noqa: S104 - where an operator gives a port alone
 _HIGHEST_PORT: Final = 65535
 
 
-class EnvoyFolder(ProxyFolder):
+class EnvoyFolder(ScriptedFolder):
     """What Envoy runs from."""
 
     proxy: ClassVar[str] = "envoy"
@@ -33,25 +31,7 @@ class EnvoyFolder(ProxyFolder):
     def start(self) -> str:
         return f"envoy -c {self.config}"
 
-    def set_up(self, subject: Subject, addresses: Addresses, keys: Mapping[str, PublicKey]) -> None:
-        """See `ProxyFolder`.
-
-        Raises:
-            BadInput: An address is none that Envoy could take.
-        """
-        _fields(addresses)
-        super().set_up(subject, addresses, keys)
-
-    def sync(self, *, good_for_s: int) -> KnownFilesSync:
-        return KnownFilesSync(KnownFiles(self.folder), good_for_s=good_for_s)
-
-    def _write(self, subject: Subject, addresses: Addresses, keys: Mapping[str, PublicKey]) -> None:
-        del keys  # read by the script with all the rest, once a sync has written them
-        files = KnownFiles(self.folder)
-        files.set_up()
-        # Envoy reads here, and may be somebody else than who writes.
-        for place in (self.folder, files.ended):
-            place.chmod(0o755)
+    def _texts(self, subject: Subject, addresses: Addresses) -> Mapping[str, bytes]:
         values = {
             "EVENT": subject.event,
             "FOLDER": str(self.folder),
@@ -59,9 +39,8 @@ class EnvoyFolder(ProxyFolder):
             "ISSUER": subject.issuer,
             **_fields(addresses),
         }
-        # Last: a configuration that is there has the script that it names beside it.
-        for name in ("admission.lua", "envoy.yaml"):
-            write_whole(self.folder / name, filled_in(f"envoy/{name}", values))
+        names = ("admission.lua", self.config.name)
+        return {name: filled_in(f"envoy/{name}", values) for name in names}
 
 
 @dataclass(frozen=True, slots=True)

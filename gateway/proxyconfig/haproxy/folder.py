@@ -10,7 +10,6 @@ from gateway.proxyconfig.haproxy.files import HAProxyFiles
 from gateway.proxyconfig.haproxy.sync import HAProxySync
 from gateway.proxyconfig.knowledge import NEVER, Knowledge, Subject
 from gateway.tokens.keys import PublicKey
-from gateway.whole_files import write_whole
 
 
 class HAProxyFolder(ProxyFolder):
@@ -32,13 +31,17 @@ class HAProxyFolder(ProxyFolder):
     def sync(self, *, good_for_s: int) -> HAProxySync:
         return HAProxySync(HAProxyFiles(self.folder), good_for_s=good_for_s)
 
-    def _write(self, subject: Subject, addresses: Addresses, keys: Mapping[str, PublicKey]) -> None:
+    def _texts(self, subject: Subject, addresses: Addresses) -> Mapping[str, bytes]:
+        return {
+            "admission.lua": shipped("haproxy/admission.lua"),
+            self.config.name: self.configuration(subject, addresses).encode(),
+        }
+
+    def _prepare(self, keys: Mapping[str, PublicKey]) -> None:
         nothing = Knowledge(generation=0, ended={}, keys=keys)
         files = HAProxyFiles(self.folder)
         files.write_keys(keys)
         files.write_maps(nothing, good_until_s=NEVER, good_for_s=NEVER)
-        write_whole(self.folder / "admission.lua", shipped("haproxy/admission.lua"))
-        write_whole(self.config, self.configuration(subject, addresses).encode())
 
     def configuration(self, subject: Subject, addresses: Addresses) -> str:
         """Return what HAProxy is started with."""

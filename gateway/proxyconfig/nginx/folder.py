@@ -5,11 +5,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import ClassVar, Final
 
-from gateway.proxyconfig.folders import ONE_SPELLING, Addresses, ProxyFolder, filled_in
+from gateway.proxyconfig.folders import ONE_SPELLING, Addresses, filled_in
 from gateway.proxyconfig.knowledge import Subject
-from gateway.proxyconfig.known_files import KnownFiles, KnownFilesSync
-from gateway.tokens.keys import PublicKey
-from gateway.whole_files import write_whole
+from gateway.proxyconfig.scripted_folder import ScriptedFolder
 
 _FILES: Final = (
     "admission.js",
@@ -23,7 +21,7 @@ _FILES: Final = (
 )
 
 
-class NginxFolder(ProxyFolder):
+class NginxFolder(ScriptedFolder):
     """What nginx runs from."""
 
     proxy: ClassVar[str] = "nginx"
@@ -37,23 +35,9 @@ class NginxFolder(ProxyFolder):
     def start(self) -> str:
         return f"nginx -c {self.config}"
 
-    def sync(self, *, good_for_s: int) -> KnownFilesSync:
-        return KnownFilesSync(KnownFiles(self.folder), good_for_s=good_for_s)
-
-    def _write(self, subject: Subject, addresses: Addresses, keys: Mapping[str, PublicKey]) -> None:
-        del keys  # read by the script with all the rest, once a sync has written them
-        files = KnownFiles(self.folder)
-        files.set_up()
-        # nginx's workers read here, and are not who writes.
-        for place in (self.folder, files.ended):
-            place.chmod(0o755)
-        values = self._values(subject, addresses)
-        for name in _FILES:
-            write_whole(self.folder / name, filled_in(f"nginx/{name}", values))
-
-    def _values(self, subject: Subject, addresses: Addresses) -> Mapping[str, str]:
+    def _texts(self, subject: Subject, addresses: Addresses) -> Mapping[str, bytes]:
         listen = addresses.listen
-        return {
+        values = {
             "EVENT": subject.event,
             "FOLDER": str(self.folder),
             "HOSTS": ", ".join(f"'{host}'" for host in subject.hosts),
@@ -65,6 +49,7 @@ class NginxFolder(ProxyFolder):
             "GATEWAY": addresses.gateway,
             "SITE": addresses.site,
         }
+        return {name: filled_in(f"nginx/{name}", values) for name in _FILES}
 
 
 def _own_address(event: str, port: str) -> str:
