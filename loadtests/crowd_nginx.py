@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from loadtests.nginx import START_S, nginx_binary
+from loadtests.nginx import nginx_binary
+from loadtests.proxy_process import START_S
 from tests.support.servers import free_port
 
 _CONFIG = """\

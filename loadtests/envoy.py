@@ -1,23 +1,11 @@
 """Envoy with one worker: as a proxy alone, and as one that verifies passes."""
 
-import os
 import shutil
-import signal
-import subprocess
 import sys
-import time
 from pathlib import Path
 
-from gateway.domain.positions import Generation
-from gateway.proxyconfig import Addresses, EnvoyFolder, Knowledge, Subject
-from gateway.tokens.keyring import KeyRing
-from loadtests.contestants import Contestant
-from loadtests.materials import EVENT, HOST, ISSUER
-from loadtests.nginx import free_port, wait_until_listening
-from loadtests.placement import pin
-
-# Longer than a benchmark takes: what a sync costs is paid on another core.
-_GOOD_FOR_S = 3600
+from gateway.proxyconfig import EnvoyFolder
+from loadtests.proxy_process import ProxyProcess, Verified, found_program
 
 _TYPE = "type.googleapis.com/envoy.extensions.filters"
 _ALONE = f"""\
@@ -62,49 +50,21 @@ def envoy_binary() -> str | None:
     return shutil.which("envoy") or shutil.which("envoy", path=str(Path(sys.executable).parent))
 
 
-class Envoy:
-    """One Envoy that passes everything on; a context manager that yields where it answers.
+class Envoy(ProxyProcess):
+    """One Envoy that passes everything on.
 
     Args:
         site: The backend's port.
     """
 
     def __init__(self, folder: Path, core: int | None, site: int) -> None:
-        self._folder = folder
-        self._core = core
+        super().__init__(folder, core)
         self._site = site
-        self._process: subprocess.Popen[bytes] | None = None
 
-    def __enter__(self) -> Contestant:
-        binary = envoy_binary()
-        if binary is None:
-            raise FileNotFoundError("envoy")
-        port = free_port()
+    def _command(self, port: int) -> list[str | Path]:
+        binary = found_program(envoy_binary(), "envoy")
         words = ("--concurrency", "1", "--disable-hot-restart", "--log-level", "error")
-        before = os.sched_getaffinity(0) if self._core is not None else set[int]()
-        pin(self._core)
-        try:
-            self._process = subprocess.Popen(
-                [binary, "-c", self._write(port), *words], stderr=subprocess.DEVNULL
-            )
-        finally:
-            if before:
-                os.sched_setaffinity(0, before)
-        try:
-            wait_until_listening(port)
-            self._listening()
-        except BaseException:
-            self._end()
-            raise
-        return Contestant(port, self._process.pid)
-
-    def __exit__(self, *_: object) -> None:
-        self._end()
-
-    def _end(self) -> None:
-        if self._process is not None:
-            self._process.send_signal(signal.SIGTERM)
-            self._process.wait(10)
+        return [binary, "-c", self._write(port), *words]
 
     def _write(self, port: int) -> Path:
         self._folder.mkdir(parents=True)
@@ -112,43 +72,20 @@ class Envoy:
         config.write_text(_ALONE.format(port=port, site=self._site))
         return config
 
-    def _listening(self) -> None:
-        """Do what is to be done once it runs."""
-
 
 class VerifyingEnvoy(Envoy):
-    """Envoy as `gateway config envoy` sets it up, with all that a sync would tell it.
+    """Envoy as `gateway config envoy` sets it up."""
 
-    Args:
-        gateway: The port of the gateway that it asks about everything else.
-        keys: The key ring folder.
-        told: Whether a sync has told it anything; else it asks about everything.
-    """
-
-    def __init__(
-        self,
-        folder: Path,
-        core: int | None,
-        *,
-        site: int,
-        gateway: int,
-        keys: Path,
-        generation: Generation,
-        told: bool,
-    ) -> None:
-        super().__init__(folder, core, site)
+    def __init__(self, folder: Path, core: int | None, verified: Verified) -> None:
+        super().__init__(folder, core, verified.site)
         self._files = EnvoyFolder(folder)
-        self._gateway = gateway
-        self._keys = KeyRing.load(keys).public_keys()
-        self._generation = generation
-        self._told = told
+        self._verified = verified
 
     def _write(self, port: int) -> Path:
-        addresses = (f"127.0.0.1:{number}" for number in (port, self._gateway, self._site))
-        self._files.set_up(Subject(EVENT, (HOST,), ISSUER), Addresses(*addresses), self._keys)
+        self._verified.set_up(self._files, port)
         return self._files.config
 
-    def _listening(self) -> None:
-        if self._told:
-            known = Knowledge(self._generation, {}, self._keys)
-            self._files.sync(good_for_s=_GOOD_FOR_S).tell(known, read_at_s=time.time())
+    def _ready(self, started: int, port: int) -> int:
+        worker = super()._ready(started, port)
+        self._verified.tell(self._files)
+        return worker

@@ -20,7 +20,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
@@ -34,6 +34,7 @@ from loadtests.haproxy import HAProxy, VerifyingHAProxy, haproxy_binary
 from loadtests.materials import EVENT, Materials, pass_cookie, request, write_settings
 from loadtests.nginx import Nginx, VerifyingNginx, nginx_binary, nginx_runs_scripts
 from loadtests.placement import cores, pin
+from loadtests.proxy_process import ProxyProcess, Verified
 
 DEPLOY = Path(__file__).parents[1] / "deploy" / "nginx"
 
@@ -130,45 +131,24 @@ def start(
     )
     book = [request("GET", "/book", pass_cookie(held)) for held in materials.new_passes(VISITORS)]
     pointer = [request("GET", f"/queue/{EVENT}")]
+    verified = Verified(site.port, asked.port, folder / "keys", materials.generation)
     beside: list[Row] = []
+
+    def add(name: str, proxy: ProxyProcess, base: str) -> None:
+        beside.append(Row(name, stack.enter_context(proxy).port, book, base))
+
     if nginx_runs_scripts():
-        verifying = VerifyingNginx(
-            folder / "verifying",
-            server_core,
-            site=site.port,
-            gateway=asked.port,
-            keys=folder / "keys",
-            generation=materials.generation,
-        )
-        beside = [Row(VERIFYING, stack.enter_context(verifying).port, book, ALONE)]
+        add(VERIFYING, VerifyingNginx(folder / "verifying", server_core, verified), ALONE)
     if haproxy_binary() is not None:
-        plain = stack.enter_context(HAProxy(folder / "haproxy-alone", server_core, site.port))
-        beside.append(Row(HAPROXY_ALONE, plain.port, book, HAPROXY_ALONE))
+        add(HAPROXY_ALONE, HAProxy(folder / "haproxy", server_core, site.port), HAPROXY_ALONE)
         for name, told in ((HAPROXY_ASKING, False), (HAPROXY_VERIFIES, True)):
-            proxy = VerifyingHAProxy(
-                folder / f"h{told:d}",
-                server_core,
-                site=site.port,
-                gateway=asked.port,
-                keys=folder / "keys",
-                generation=materials.generation,
-                told=told,
-            )
-            beside.append(Row(name, stack.enter_context(proxy).port, book, HAPROXY_ALONE))
+            row = replace(verified, told=told)
+            add(name, VerifyingHAProxy(folder / f"h{told:d}", server_core, row), HAPROXY_ALONE)
     if envoy_binary() is not None:
-        bare = stack.enter_context(Envoy(folder / "envoy-alone", server_core, site.port))
-        beside.append(Row(ENVOY_ALONE, bare.port, book, ENVOY_ALONE))
+        add(ENVOY_ALONE, Envoy(folder / "envoy", server_core, site.port), ENVOY_ALONE)
         for name, told in ((ENVOY_ASKING, False), (ENVOY_VERIFIES, True)):
-            envoy = VerifyingEnvoy(
-                folder / f"e{told:d}",
-                server_core,
-                site=site.port,
-                gateway=asked.port,
-                keys=folder / "keys",
-                generation=materials.generation,
-                told=told,
-            )
-            beside.append(Row(name, stack.enter_context(envoy).port, book, ENVOY_ALONE))
+            row = replace(verified, told=told)
+            add(name, VerifyingEnvoy(folder / f"e{told:d}", server_core, row), ENVOY_ALONE)
     return [
         Row(ALONE, alone.port, book, ALONE),
         Row(ASKING, asking.port, book, ALONE),

@@ -2,20 +2,13 @@
 
 import os
 import shutil
-import signal
 import socket
-import subprocess
 import time
 from pathlib import Path
 
-from gateway.domain.positions import Generation
-from gateway.proxyconfig import Addresses, Knowledge, NginxFolder, Subject
-from gateway.tokens.keyring import KeyRing
-from loadtests.contestants import Contestant
-from loadtests.materials import EVENT, HOST, ISSUER
-from loadtests.placement import pin
+from gateway.proxyconfig import NginxFolder
+from loadtests.proxy_process import START_S, ProxyProcess, Verified, found_program
 
-START_S = 10.0
 LARGE_BYTES = 100 * 1024
 
 # Buffers large enough for the whole answer: with the default ones nginx would write a part of it to a file.
@@ -72,9 +65,6 @@ server {{
 # Where the packages of the distributions and of nginx itself put it.
 _SCRIPTS = Path("/usr/lib/nginx/modules/ngx_http_js_module.so")
 
-# Longer than a benchmark takes: what a sync costs is paid on another core.
-_GOOD_FOR_S = 3600
-
 
 def nginx_runs_scripts() -> bool:
     return _SCRIPTS.exists()
@@ -84,49 +74,23 @@ def nginx_binary() -> str | None:
     return shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
 
 
-class Nginx:
-    """One nginx; a context manager that yields where it answers.
+class Nginx(ProxyProcess):
+    """One nginx.
 
     Args:
         backend: The port to pass everything on to; None for the backend itself.
     """
 
     def __init__(self, folder: Path, core: int | None, backend: int | None = None) -> None:
-        self._folder = folder
-        self._core = core
+        super().__init__(folder, core)
         self._backend = backend
-        self._process: subprocess.Popen[bytes] | None = None
 
-    def __enter__(self) -> Contestant:
-        binary = nginx_binary()
-        if binary is None:
-            raise FileNotFoundError("nginx")
-        port = free_port()
-        config = self._write(port)
-        command = [binary, "-p", str(self._folder), "-c", str(config)]
-        before = os.sched_getaffinity(0) if self._core is not None else set[int]()
-        pin(self._core)
-        try:
-            self._process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-        finally:
-            if before:
-                os.sched_setaffinity(0, before)
-        try:
-            worker = _wait_for(self._process.pid, port)
-            self._listening()
-            return Contestant(port, worker)
-        except BaseException:
-            # Also at an interrupt: who has not entered is not asked to leave.
-            self._end()
-            raise
+    def _command(self, port: int) -> list[str]:
+        binary = found_program(nginx_binary(), "nginx")
+        return [binary, "-p", str(self._folder), "-c", str(self._write(port))]
 
-    def __exit__(self, *_: object) -> None:
-        self._end()
-
-    def _end(self) -> None:
-        if self._process is not None:
-            self._process.send_signal(signal.SIGTERM)
-            self._process.wait(10)
+    def _ready(self, started: int, port: int) -> int:
+        return _wait_for(started, port)
 
     def _write(self, port: int) -> Path:
         files = self._folder / "files"
@@ -137,9 +101,6 @@ class Nginx:
         config.write_text(_MAIN.format(user=_user(), folder=self._folder, http=server))
         return config
 
-    def _listening(self) -> None:
-        """Do what is to be done once it runs."""
-
     def _server(self, port: int) -> str:
         """Return what goes into `http { }`; files beside it are found by their names."""
         if self._backend is None:
@@ -148,33 +109,15 @@ class Nginx:
 
 
 class VerifyingNginx(Nginx):
-    """nginx as `gateway config nginx` sets it up, with all that a sync would tell it.
+    """nginx as `gateway config nginx` sets it up."""
 
-    Args:
-        site: The backend's port.
-        gateway: The port of the gateway that it asks about everything else.
-        keys: The key ring folder.
-    """
-
-    def __init__(
-        self,
-        folder: Path,
-        core: int | None,
-        *,
-        site: int,
-        gateway: int,
-        keys: Path,
-        generation: Generation,
-    ) -> None:
-        super().__init__(folder, core, site)
+    def __init__(self, folder: Path, core: int | None, verified: Verified) -> None:
+        super().__init__(folder, core, verified.site)
         self._files = NginxFolder(folder)
-        self._ports = gateway, site
-        self._keys = KeyRing.load(keys).public_keys()
-        self._generation = generation
+        self._verified = verified
 
     def _write(self, port: int) -> Path:
-        addresses = (f"127.0.0.1:{number}" for number in (port, *self._ports))
-        self._files.set_up(Subject(EVENT, (HOST,), ISSUER), Addresses(*addresses), self._keys)
+        self._verified.set_up(self._files, port)
         for file in self._files.folder.glob("*.conf"):
             text = file.read_text("utf-8").replace("/run/nginx-", f"{self._files.folder}/")
             # As it is alone: one worker, connections to spare, and none that is closed meanwhile.
@@ -189,35 +132,15 @@ class VerifyingNginx(Nginx):
             file.write_text(text, "utf-8")
         return self._files.config
 
-    def _listening(self) -> None:
-        known = Knowledge(self._generation, {}, self._keys)
-        self._files.sync(good_for_s=_GOOD_FOR_S).tell(known, read_at_s=time.time())
+    def _ready(self, started: int, port: int) -> int:
+        worker = super()._ready(started, port)
+        self._verified.tell(self._files)
+        return worker
 
 
 def _user() -> str:
     # A worker that gave up root's rights could not read the temporary folder.
     return "user root;" if os.getuid() == 0 else ""
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def wait_until_listening(port: int) -> None:
-    """Wait until somebody listens at a port.
-
-    Raises:
-        TimeoutError: Nobody did in time.
-    """
-    deadline = time.monotonic() + START_S
-    while time.monotonic() < deadline:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.02)
-    raise TimeoutError(f"nobody listens at port {port}")
 
 
 def _wait_for(master: int, port: int) -> int:
