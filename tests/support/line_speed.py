@@ -4,12 +4,14 @@ import asyncio
 import contextlib
 import itertools
 import json
+import ssl
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass, replace
+from http.client import HTTPSConnection
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +96,10 @@ NGINX_VERIFIES = Verifier(
 ENVOY_VERIFIES = Verifier(ENVOY, EnvoyFolder, "")
 
 VERIFIERS = (HAPROXY_VERIFIES, NGINX_VERIFIES, ENVOY_VERIFIES)
+
+
+SCRIPTED = (NGINX_VERIFIES, ENVOY_VERIFIES)
+"""Those whose own script reads plain files."""
 
 
 class Syncing:
@@ -237,3 +243,26 @@ class Asked:
         before = self._front.door.count("/auth")
         reply = ask(self._front.port, "GET", target, [("host", self._stage.host), *fields])
         return self._front.door.count("/auth") > before, reply
+
+
+class AskedOverTls:
+    """Comes over TLS, and sees whether the gateway was asked.
+
+    Args:
+        trusted: The file of the authority's certificate.
+    """
+
+    def __init__(self, door: Door, stage: Stage, port: int, trusted: Path) -> None:
+        self._door = door
+        self._host = stage.host
+        self._port = port
+        self._trust = ssl.create_default_context(cafile=str(trusted))
+
+    def __call__(self, cookie: str, *fields: tuple[str, str]) -> bool:
+        before = self._door.count("/auth")
+        connection = HTTPSConnection("localhost", self._port, context=self._trust, timeout=20)
+        headers = {"host": self._host, "cookie": cookie, **dict(fields)}
+        connection.request("GET", "/book", headers=headers)
+        connection.getresponse().read()
+        connection.close()
+        return self._door.count("/auth") > before

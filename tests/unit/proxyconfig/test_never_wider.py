@@ -3,32 +3,37 @@
 HAProxy matches by PCRE2; of what these patterns use, Python's `re` means the same.
 """
 
-import json
 import re
 from pathlib import Path
 
-from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gateway.domain.carriers import carried_tokens
-from gateway.domain.claims import PassClaims
-from gateway.domain.positions import EventId
 from gateway.domain.targets import canonical_host, canonical_target
-from gateway.proxyconfig import Addresses, HAProxyFolder, Subject
-from gateway.proxyconfig.knowledge import pass_head, place_head
-from gateway.tokens.compact import parse_object, split
-from gateway.tokens.jwks import thumbprint
-
-EVENT = EventId("sale-1")
-KEY = generate_private_key(SECP256R1()).public_key()
-KID = thumbprint(KEY)
-SUBJECT = Subject(EVENT, ("shop.example", "www.shop.example"), "admission-gateway")
+from gateway.proxyconfig import HAProxyFolder
+from gateway.proxyconfig.knowledge import place_head
+from gateway.tokens.compact import split
+from tests.support.pass_rules import (
+    ADDRESSES,
+    CHANGES,
+    COOKIE_PIECES,
+    EVENT,
+    KID,
+    OTHER,
+    PASS,
+    PLACE,
+    SIGNATURE,
+    SUBJECT,
+    check_one_spelling,
+    claims_of,
+    payload_of,
+)
 
 
 def configuration() -> str:
     folder = HAProxyFolder(Path("/etc/haproxy/sale-1"))
-    return folder.configuration(SUBJECT, Addresses(":80", "127.0.0.1:8080", "127.0.0.1:3000"))
+    return folder.configuration(SUBJECT, ADDRESSES)
 
 
 def pattern(acl: str, flags: int = 0) -> re.Pattern[str]:
@@ -86,18 +91,6 @@ def test_a_host_that_matches_is_one_of_the_events(host: str) -> None:
         assert canonical_host([host.encode()]) in SUBJECT.hosts
 
 
-SIGNATURE = "A" * 85 + "Q"
-PASS = f"{pass_head(KID)}.e30.{SIGNATURE}"
-OTHER = f"{pass_head(KID)}.e31.{SIGNATURE}"
-PLACE = f"{place_head(KID)}.e30.{SIGNATURE}"
-OTHER_PLACE = f"{place_head(KID)}.e31.{SIGNATURE}"
-COOKIE_PIECES = (
-    *("pass-sale-1", "pass-sale-1=", "queue-sale-1=", "__Host-", "__Host-pass-sale-1="),
-    *("; ", ";", "=", " ", "\t", '"', ",", PASS, OTHER, PLACE, OTHER_PLACE, "x=", "basket=1; "),
-    *(f"pass-sale-1={PASS}", f"queue-sale-1={PLACE}", f"__Host-pass-sale-1={PASS}"),
-)
-
-
 def cookies(value: str, name: str) -> list[str]:
     pairs = [part.strip(" \t").partition("=") for part in value.split(";")]
     return [held for named, _, held in pairs if named == name]
@@ -133,41 +126,19 @@ def test_a_cookie_that_matches_carries_one_pass_for_the_gateway_too(
 @example(PASS)
 def test_a_token_that_matches_has_its_one_spelling(token: str) -> None:
     if WHOLE_FIELD.search(token) is not None:
-        # Of its first two segments the other spellings are other bytes under the signature.
-        assert re.fullmatch(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]{86}", token)
-        assert split(f"e30.e30.{token.rpartition('.')[2]}").signature
+        check_one_spelling(token)
 
 
-GOOD = {
-    "iss": "admission-gateway",
-    "aud": "sale-1",
-    "sub": "v",
-    "pos": 1,
-    "gen": 5,
-    "iat": 1,
-    "exp": 2,
-}
-ODD: st.SearchStrategy[object] = st.one_of(
-    st.none(),
-    st.booleans(),
-    st.integers(),
-    st.sampled_from(
-        list[object]([1.0, 1.5, -0.0, 1e300, [], [1], {}, "", "1", "sale-1", 'a"b', "\u00e9"])
-    ),
-)
-
-
-@given(st.dictionaries(st.sampled_from([*GOOD, "cnf", "adv", "x"]), ODD, max_size=3))
+@given(CHANGES)
 @example({})
 @example({"pos": 2**53})
 @example({"pos": 10**15 - 1})
 def test_claims_that_match_are_the_gateways_own(changes: dict[str, object]) -> None:
-    payload = json.dumps(GOOD | changes, separators=(",", ":"))
+    payload = payload_of(changes)
     if ITS_CLAIMS.search(payload) is None:
         assert changes
         return
-    claims = PassClaims.parse(parse_object(payload.encode()))
-    assert (claims.issuer, claims.event) == (SUBJECT.issuer, SUBJECT.event)
+    claims_of(payload)
 
 
 @given(

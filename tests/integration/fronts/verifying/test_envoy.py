@@ -1,14 +1,12 @@
 """What is Envoy's own: a script that reads files at each request, what skips the question, TLS, HTTP/2."""
 
 import shutil
-import ssl
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import replace
-from http.client import HTTPSConnection
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +21,15 @@ from tests.support.certificates import Authority
 from tests.support.fronted import Door
 from tests.support.fronts import Front
 from tests.support.gateways import BACKEND_BODY, Gateway
-from tests.support.known_faults import FAULTS
-from tests.support.line_speed import ENVOY_VERIFIES, Asked, Syncing, Verifier, verifying_front
-from tests.support.minting import Mint, now_s
-from tests.support.replies import ask
+from tests.support.line_speed import (
+    ENVOY_VERIFIES,
+    Asked,
+    AskedOverTls,
+    Syncing,
+    Verifier,
+    verifying_front,
+)
+from tests.support.minting import Mint
 from tests.support.servers import free_port
 from tests.support.staging import Stage
 
@@ -36,66 +39,9 @@ def verifier() -> Verifier:
     return ENVOY_VERIFIES
 
 
-@pytest.fixture(scope="module")
-def lone(
-    gateway: Gateway, common_stage: Stage, door: Door, short_folder: Path
-) -> Iterator[tuple[Front, EnvoyFolder]]:
-    """A proxy that tests share, which nobody keeps fresh."""
-    place = Path(tempfile.mkdtemp(prefix="line-", dir=short_folder)) / "h"
-    with verifying_front(ENVOY_VERIFIES, gateway, door, place, common_stage.event) as running:
-        yield running, EnvoyFolder(place)
-
-
-@pytest.fixture
-def files(lone: tuple[Front, EnvoyFolder], common_stage: Stage, mint: Mint) -> Iterator[KnownFiles]:
-    """The files of the proxy that tests share: it was told all once, and knows it for minutes."""
-    files = KnownFiles(lone[1].folder)
-    tell(lone[1], common_stage, KeyRing.load(mint.folder).public_keys())
-    yield files
-    if files.known.is_dir():
-        files.known.rmdir()
-    files.known.unlink(missing_ok=True)
-    files.ended.mkdir(exist_ok=True)
-
-
-@pytest.fixture
-def told(lone: tuple[Front, EnvoyFolder], common_stage: Stage, files: KnownFiles) -> Asked:
-    return Asked(lone[0], common_stage)
-
-
-@pytest.fixture
-def told_held(common_stage: Stage) -> str:
-    return common_stage.mint.held(common_stage.event, common_stage.generation)
-
-
 def tell(folder: ProxyFolder, stage: Stage, keys: Mapping[str, PublicKey]) -> None:
     known = Knowledge(stage.generation, {}, keys)
     folder.sync(good_for_s=300).tell(known, read_at_s=time.time())
-
-
-# --- what is known
-
-
-def test_a_new_key_counts_at_once_and_a_removed_one_no_longer_without_a_restart(
-    lone: tuple[Front, EnvoyFolder],
-    told: Asked,
-    common_stage: Stage,
-    mint: Mint,
-    told_held: str,
-    short_folder: Path,
-) -> None:
-    stage = common_stage
-    later = Mint(Path(tempfile.mkdtemp(prefix="later-", dir=short_folder)) / "keys")
-    old, new = (KeyRing.load(place.folder).public_keys() for place in (mint, later))
-    by_new = later.held(stage.event, stage.generation)
-    for keys, of_old, of_new in (
-        (old, False, True),
-        ({**old, **new}, False, False),
-        (new, True, False),
-        (old, False, True),
-    ):
-        tell(lone[1], stage, keys)
-        assert (told(told_held)[0], told(by_new)[0]) == (of_old, of_new)
 
 
 def test_a_signature_that_was_remembered_is_one_by_that_key_only(
@@ -116,51 +62,6 @@ def test_a_signature_that_was_remembered_is_one_by_that_key_only(
     assert changed != lines
     files.known.write_text("\n".join(changed) + "\n")
     assert told(told_held)[0] is True
-
-
-def test_many_ended_sessions_are_told_and_forgotten(
-    stage: Stage, mint: Mint, lone_front: Front, folder: ProxyFolder
-) -> None:
-    asked, keys = Asked(lone_front, stage), KeyRing.load(mint.folder).public_keys()
-    sync = folder.sync(good_for_s=300)
-
-    def refused(*positions: int) -> list[bool]:
-        return [asked(mint.held(stage.event, stage.generation, at))[0] for at in positions]
-
-    def tell(ended: range, at_s: float) -> None:
-        known = Knowledge(stage.generation, dict.fromkeys(ended, now_s() + 600), keys)
-        sync.tell(known, read_at_s=at_s)
-
-    start_s = time.time()
-    tell(range(1, 2001), start_s - 120)
-    assert refused(1, 1000, 2000, 2001) == [True, True, True, False]
-    # Their passes have died by themselves; a minute later so have their files.
-    tell(range(1990, 2001), start_s - 90)
-    tell(range(1990, 2001), start_s)
-    assert refused(1, 1989, 1990, 2000) == [False, False, True, True]
-
-
-@pytest.mark.parametrize("fault", FAULTS)
-def test_what_cannot_be_read_or_understood_means_asking(
-    fault: str, told: Asked, files: KnownFiles, told_held: str
-) -> None:
-    assert told(told_held)[0] is False
-    FAULTS[fault](files)
-    was_asked, reply = told(told_held)
-    assert (was_asked, reply.status, reply.body) == (True, 200, BACKEND_BODY)
-
-
-def test_what_cannot_be_read_while_the_gateway_is_away_lets_nobody_in(
-    lone: tuple[Front, EnvoyFolder], told: Asked, files: KnownFiles, told_held: str
-) -> None:
-    front, _ = lone
-    with front.wire.refusing():
-        assert told(told_held)[1].status == 200
-        reached = len(front.site.seen)
-        files.known.unlink()
-        away = told(told_held)[1]
-        assert (away.status, away.header("retry-after")) == (503, "5")
-        assert len(front.site.seen) == reached
 
 
 # --- what skips the question
@@ -234,43 +135,23 @@ FORGED: dict[str, list[tuple[str, str]]] = {
 
 @pytest.mark.parametrize("what", FORGED)
 def test_nothing_that_a_visitor_says_skips_the_question(
-    what: str, lone: tuple[Front, EnvoyFolder], told: Asked
+    what: str, common_lone: tuple[Front, ProxyFolder], told: Asked
 ) -> None:
-    reached = len(lone[0].site.seen)
+    reached = len(common_lone[0].site.seen)
     was_asked, reply = told.of(FORGED[what])
     assert (was_asked, reply.status) == (True, 401)
-    assert len(lone[0].site.seen) == reached
+    assert len(common_lone[0].site.seen) == reached
 
 
 def test_the_site_hears_of_the_pass_and_not_what_the_visitor_says_beside_it(
-    lone: tuple[Front, EnvoyFolder], told: Asked, common_stage: Stage, told_held: str
+    common_lone: tuple[Front, ProxyFolder], told: Asked, common_stage: Stage, told_held: str
 ) -> None:
     said = [("queue-token", told_held), ("Queue-Position", "99"), ("QUEUE-x", "1")]
     assert told.of([*said, ("queue-visitor", "somebody"), ("queue_event", "other")])[0] is False
-    fields = lone[0].site.last.queue_headers
+    fields = common_lone[0].site.last.queue_headers
     assert (fields["queue-event"], fields["queue-position"]) == (common_stage.event, "1")
     assert fields["queue-visitor"] != "somebody"
     assert set(fields) == {"queue-event", "queue-position", "queue-visitor"}
-
-
-def test_the_host_must_be_the_events(
-    lone: tuple[Front, EnvoyFolder], common_stage: Stage, files: KnownFiles, told_held: str
-) -> None:
-    front, _ = lone
-    own = common_stage.host
-    for host, expected in (
-        (own, False),
-        (own.upper(), False),
-        (f"{own}:80", False),
-        (f"{own}.", True),
-        (f"www.{own}", True),
-        (f"{own}:123456", True),
-        ("sale-219.example", True),
-    ):
-        before = front.door.count("/auth")
-        cookie = f"to={host}; pass-{common_stage.event}={told_held}"
-        ask(front.port, "GET", "/book", [("host", host), ("cookie", cookie)])
-        assert (front.door.count("/auth") > before) is expected, host
 
 
 # --- TLS and HTTP/2
@@ -309,19 +190,9 @@ def test_over_tls_the_cookie_is_the_one_with_the_prefix(
     place = Path(tempfile.mkdtemp(prefix="tls-", dir=short_folder))
     _OverTls.certificate, _OverTls.private = Authority(place).sign("localhost")
     _OverTls.port = free_port()
-    trust = ssl.create_default_context(cafile=str(place / "ca.pem"))
     name = f"pass-{stage.event}"
     folder = _OverTls(place / "h")
-
-    def was_asked(cookie: str, *fields: tuple[str, str]) -> bool:
-        before = door.count("/auth")
-        connection = HTTPSConnection("localhost", _OverTls.port, context=trust, timeout=20)
-        headers = {"host": stage.host, "cookie": cookie, **dict(fields)}
-        connection.request("GET", "/book", headers=headers)
-        connection.getresponse().read()
-        connection.close()
-        return door.count("/auth") > before
-
+    was_asked = AskedOverTls(door, stage, _OverTls.port, place / "ca.pem")
     verifier = replace(ENVOY_VERIFIES, folder=_OverTls)
     with (
         verifying_front(verifier, gateway, door, folder.folder, stage.event) as front,
@@ -364,16 +235,16 @@ class Http2:
 
 
 @pytest.fixture
-def http2(lone: tuple[Front, EnvoyFolder], files: KnownFiles, common_stage: Stage) -> Http2:
+def http2(common_lone: tuple[Front, ProxyFolder], files: KnownFiles, common_stage: Stage) -> Http2:
     curl = shutil.which("curl")
     about = "" if curl is None else subprocess.check_output([curl, "--version"], text=True)
     if "HTTP2" not in about:
         pytest.skip("there is no curl with HTTP/2 on this machine")
-    return Http2(lone[0], common_stage)
+    return Http2(common_lone[0], common_stage)
 
 
 def test_over_http2_a_pass_is_admitted_as_strictly(
-    http2: Http2, lone: tuple[Front, EnvoyFolder], common_stage: Stage, told_held: str
+    http2: Http2, common_lone: tuple[Front, ProxyFolder], common_stage: Stage, told_held: str
 ) -> None:
     stage, held = common_stage, told_held
     name = f"pass-{stage.event}"
@@ -382,7 +253,7 @@ def test_over_http2_a_pass_is_admitted_as_strictly(
     assert http2(cookie) == (False, "2 200")
     # One cookie in each of several fields, as browsers send them there, is one Cookie field.
     assert http2("cookie: a=b", cookie, "cookie: c=d") == (False, "2 200")
-    assert lone[0].site.last.queue_headers["queue-position"] == "1"
+    assert common_lone[0].site.last.queue_headers["queue-position"] == "1"
     assert http2(f"queue-token: {held}") == (False, "2 200")
     for fields in (
         (cookie, f"cookie: {name}={other}"),

@@ -2,10 +2,8 @@
 
 import os
 import signal
-import ssl
 import tempfile
 import time
-from http.client import HTTPSConnection
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +19,7 @@ from tests.support.gateways import Gateway, Tables, write_settings
 from tests.support.line_speed import (
     HAPROXY_VERIFIES,
     Asked,
+    AskedOverTls,
     SyncCommand,
     Syncing,
     Verifier,
@@ -47,16 +46,8 @@ def test_over_tls_the_cookie_is_the_one_with_the_prefix(
     both.write_bytes(certificate.read_bytes() + private.read_bytes())
     port = free_port()
     bind = f"    bind 127.0.0.1:{port} ssl crt {both}\n"
-    trust = ssl.create_default_context(cafile=str(place / "ca.pem"))
     name = f"pass-{stage.event}"
-
-    def was_asked(cookie: str) -> bool:
-        before = door.count("/auth")
-        connection = HTTPSConnection("localhost", port, context=trust, timeout=20)
-        connection.request("GET", "/book", headers={"host": stage.host, "cookie": cookie})
-        connection.getresponse().read()
-        connection.close()
-        return door.count("/auth") > before
+    was_asked = AskedOverTls(door, stage, port, place / "ca.pem")
 
     with (
         verifying_front(HAPROXY_VERIFIES, gateway, door, folder.folder, stage.event, more=bind),

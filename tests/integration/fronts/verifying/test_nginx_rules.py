@@ -5,7 +5,6 @@ The rules run in nginx's own engine; one request carries many cases.
 
 import http.client
 import json
-import re
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -14,28 +13,39 @@ from subprocess import DEVNULL, Popen
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from gateway.domain.carriers import carried_tokens
-from gateway.domain.claims import PassClaims, check_issued, check_not_expired
-from gateway.domain.positions import EventId
 from gateway.domain.targets import canonical_host, canonical_target
-from gateway.errors import TokenRejected
-from gateway.proxyconfig import Addresses, Knowledge, NginxFolder, Subject
+from gateway.proxyconfig import Knowledge, NginxFolder
 from gateway.proxyconfig.knowledge import pass_head, place_head
 from gateway.proxyconfig.known_files import KnownFiles
-from gateway.tokens.compact import parse_object, split
-from gateway.tokens.jwks import thumbprint
 from tests.support.eventually import eventually
 from tests.support.line_speed import NGINX_VERIFIES
+from tests.support.pass_rules import (
+    ADDRESSES,
+    CHANGES,
+    COOKIE_PIECES,
+    HOLDS,
+    KEY,
+    KID,
+    NEAR,
+    OTHER,
+    PASS,
+    PLACE,
+    SECONDS,
+    SIGNATURE,
+    SUBJECT,
+    check_carried,
+    check_one_spelling,
+    claims_of,
+    counts_at_the_gateway,
+    no_payloads,
+    payload_of,
+    said_by,
+)
 from tests.support.servers import free_port
 
-EVENT = EventId("sale-1")
-KEY = generate_private_key(SECP256R1()).public_key()
-KID = thumbprint(KEY)
-SUBJECT = Subject(EVENT, ("shop.example", "www.shop.example"), "admission-gateway")
 MODULE = "/usr/lib/nginx/modules/ngx_http_js_module.so"
 
 _DRIVER = """\
@@ -86,7 +96,7 @@ def rules(short_folder: Path) -> Iterator[Rules]:
     place = Path(tempfile.mkdtemp(prefix="rules-", dir=short_folder))
     for way in (short_folder, place):
         way.chmod(0o711)
-    NginxFolder(place).set_up(SUBJECT, Addresses(":80", "127.0.0.1:8080", "127.0.0.1:3000"), {})
+    NginxFolder(place).set_up(SUBJECT, ADDRESSES, {})
     port = free_port()
     for name, text in (("driver.js", _DRIVER), ("rules.conf", _MAIN)):
         for key, value in (("FOLDER", str(place)), ("PORT", str(port)), ("MODULE", MODULE)):
@@ -215,18 +225,6 @@ def test_a_request_is_readable_in_one_form_only(rules: Rules) -> None:
     assert rules("readable", [[one] for one in bad]) == [False] * len(bad)
 
 
-SIGNATURE = "A" * 85 + "Q"
-PASS = f"{pass_head(KID)}.e30.{SIGNATURE}"
-OTHER = f"{pass_head(KID)}.e3s.{SIGNATURE}"
-PLACE = f"{place_head(KID)}.e30.{SIGNATURE}"
-OTHER_PLACE = f"{place_head(KID)}.e3s.{SIGNATURE}"
-COOKIE_PIECES = (
-    *("pass-sale-1", "pass-sale-1=", "queue-sale-1=", "__Host-", "__Host-pass-sale-1="),
-    *("; ", ";", "=", " ", "\t", '"', ",", PASS, OTHER, PLACE, OTHER_PLACE, "x=", "basket=1; "),
-    *(f"pass-sale-1={PASS}", f"queue-sale-1={PLACE}", f"__Host-pass-sale-1={PASS}"),
-)
-
-
 @FEW
 @given(cases=texts(*COOKIE_PIECES, most=8), secure=st.booleans(), alone=st.booleans())
 @example(
@@ -254,15 +252,7 @@ def test_what_is_carried_is_one_pass_for_the_gateway_too(
         if found is None:
             continue
         fields = [(b"cookie", cookie.encode()), *[(b"queue-token", OTHER.encode())] * alone]
-        carried = carried_tokens(fields, EVENT, secure=secure)
-        # Whether it begins as a pass of a known key, and the other as a queue token, is looked up then.
-        place = found["place"]
-        if found["pass"].startswith(pass_head(KID) + ".") and (
-            place is None or place.startswith(place_head(KID) + ".")
-        ):
-            assert carried.passes == (found["pass"].encode(),)
-            assert split(found["pass"])
-            assert carried.queue == (() if place is None else (place.encode(),))
+        check_carried(fields, found["pass"], found["place"], secure=secure)
 
 
 def test_fields_that_carry_a_pass(rules: Rules) -> None:
@@ -313,24 +303,7 @@ def test_a_token_that_is_carried_has_its_one_spelling(rules: Rules, cases: list[
     asked = [[[["Queue-Token", token]], False] for token in cases]
     for token, found in zip(cases, rules("carried", asked), strict=True):
         if found is not None:
-            # Of its first two segments the other spellings are other bytes under the signature.
-            assert re.fullmatch(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]{86}", token)
-            assert split(f"e30.e30.{token.rpartition('.')[2]}").signature
-
-
-GOOD = {
-    **{"iss": "admission-gateway", "aud": "sale-1", "sub": "v"},
-    **{"pos": 1, "gen": 5, "iat": 1, "exp": 2},
-}
-ODD: st.SearchStrategy[object] = st.one_of(
-    st.none(),
-    st.booleans(),
-    st.integers(),
-    st.sampled_from(
-        list[object]([1.0, 1.5, -0.0, 1e300, [], [1], {}, "", "1", "sale-1", 'a"b', "\u00e9"])
-    ),
-)
-CHANGES = st.dictionaries(st.sampled_from([*GOOD, "cnf", "adv", "x"]), ODD, max_size=3)
+            check_one_spelling(token)
 
 
 @FEW
@@ -339,44 +312,20 @@ CHANGES = st.dictionaries(st.sampled_from([*GOOD, "cnf", "adv", "x"]), ODD, max_
 def test_claims_that_are_taken_are_the_gateways_own(
     rules: Rules, cases: list[dict[str, object]]
 ) -> None:
-    payloads = [json.dumps(GOOD | changes, separators=(",", ":")) for changes in cases]
+    payloads = [payload_of(changes) for changes in cases]
     for payload, said, changes in zip(
         payloads, rules("claims", [[payload] for payload in payloads]), cases, strict=True
     ):
         if said is None:
             assert changes
             continue
-        claims = PassClaims.parse(parse_object(payload.encode()))
-        assert (claims.issuer, claims.event) == (SUBJECT.issuer, SUBJECT.event)
-        assert said == {
-            "visitor": claims.visitor,
-            "position": str(claims.position),
-            "generation": str(claims.generation),
-            "issued": claims.issued_at,
-            "ends": claims.expires_at,
-        }
+        assert said == said_by(claims_of(payload))
 
 
 def test_no_other_text_is_taken_as_claims(rules: Rules) -> None:
-    good = json.dumps(GOOD, separators=(",", ":"))
-    others = [
-        *(good + end for end in ("\n", " ", "}", "\x00")),
-        *(start + good for start in (" ", "\ufeff", "{")),
-        good.replace('"pos":1', '"pos":2,"pos":1'),
-        good.replace('"pos":1', '"pos": 1'),
-        good.replace('"pos":1', '"pos":01'),
-        good.replace('"pos"', '"p\\u006fs"'),
-        good.replace('"sub":"v"', '"sub":""'),
-        good.replace("admission-gateway", "admission-gatewaY"),
-        good.replace("sale-1", "sale-11"),
-        json.dumps(GOOD),
-    ]
-    assert rules("claims", [[good]]) != [None]
+    others = no_payloads("\ufeff")
+    assert rules("claims", [[payload_of({})]]) != [None]
     assert rules("claims", [[other] for other in others]) == [None] * len(others)
-
-
-SECONDS = st.integers(0, 2**34)
-NEAR = st.integers(-70, 70)
 
 
 @FEW
@@ -401,34 +350,15 @@ def test_a_pass_that_counts_counts_at_the_gateway(
         ),
         strict=True,
     ):
-        made = GOOD | {"iat": max(0, now + issued), "exp": max(0, now + ends), "gen": of}
-        assert counts == (_taken(PassClaims.parse(made), now) and of == life)
-
-
-def _taken(claims: PassClaims, now_s: int) -> bool:
-    try:
-        check_issued(claims, now_s)
-        check_not_expired(claims, now_s)
-    except TokenRejected:
-        return False
-    return True
+        assert counts == counts_at_the_gateway(now, issued, ends, of, life)
 
 
 def test_what_was_told_holds_for_as_long_as_it_says_and_not_before(rules: Rules) -> None:
-    def holds(good_until: int, good_for: int, here: int) -> bool:
-        known = {"good-until": good_until, "good-for": good_for}
-        found = rules("holds", [[known, here]])[0]
-        assert isinstance(found, bool)
-        return found
-
-    assert holds(1005, 5, 1000)
-    assert holds(1005, 5, 1004)
-    assert not holds(1005, 5, 1005)
-    assert not holds(1005, 5, 9999)
-    # The clock went back: what was read a moment ago would hold for hours.
-    assert not holds(1005, 5, 999)
-    assert not holds(4600, 5, 1000)
-    assert not holds(0, 0, 1000)
+    known = [{"good-until": until, "good-for": good_for} for until, good_for, _, _ in HOLDS]
+    found = rules(
+        "holds", [[told, here] for told, (_, _, here, _) in zip(known, HOLDS, strict=True)]
+    )
+    assert found == [expected for _, _, _, expected in HOLDS]
 
 
 def test_what_is_written_is_what_the_script_reads(rules: Rules, tmp_path: Path) -> None:
