@@ -9,17 +9,9 @@ import pytest
 
 from gateway.proxyconfig import PROXIES, ProxyFolder
 from gateway.proxyconfig.folders import shipped
-from tests.support.command_line import CONFIG, Operator, Sale, Typist
+from tests.support.command_line import CONFIG, Operator, Sale
 
-DEPLOY = Path(__file__).parents[3] / "deploy"
-
-
-@pytest.fixture
-def operator(empty_folder: Path) -> Operator:
-    operator = Typist(empty_folder)
-    operator.config.write_text(CONFIG)
-    assert operator("keys", "new").code == 0
-    return operator
+DEPLOY = Path(__file__).parents[4] / "deploy"
 
 
 @pytest.fixture(params=PROXIES, ids=lambda kind: kind.proxy)

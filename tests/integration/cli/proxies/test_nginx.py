@@ -6,16 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.command_line import CONFIG, Operator, Sale, Typist
+from tests.support.command_line import CONFIG, Operator
 from tests.support.line_speed import NGINX_VERIFIES
-
-
-@pytest.fixture
-def operator(empty_folder: Path) -> Operator:
-    operator = Typist(empty_folder)
-    operator.config.write_text(CONFIG)
-    assert operator("keys", "new").code == 0
-    return operator
 
 
 @pytest.fixture
@@ -49,12 +41,6 @@ def test_what_is_written_is_what_nginx_takes(operator: Operator, nginx: str, lis
     assert (checked.returncode, "[warn]" in checked.stderr) == (0, False), checked.stderr
 
 
-def test_nothing_is_verified_before_a_sync_ran(operator: Operator) -> None:
-    operator("config", "nginx", "sale", "--folder", "proxy")
-    lines = (operator.folder / "proxy" / "known").read_text().splitlines()
-    assert {"generation 0", "good-until 0"} <= set(lines)
-
-
 def test_addresses_and_the_event_are_taken(operator: Operator) -> None:
     operator.config.write_text(
         CONFIG.replace('["shop.example"]', '["shop.example", "WWW.shop.example"]')
@@ -77,28 +63,3 @@ def test_addresses_and_the_event_are_taken(operator: Operator) -> None:
     assert "const HOSTS = ['shop.example', 'www.shop.example'];" in text["admission.js"]
     for name, written in text.items():
         assert re.search(r"@[A-Z]+@", written) is None, name
-
-
-def test_nginxs_workers_may_read_what_the_sync_writes(operator: Operator) -> None:
-    operator("config", "nginx", "sale", "--folder", "proxy")
-    folder = operator.folder / "proxy"
-    for place in (folder, folder / "ended"):
-        assert place.stat().st_mode & 0o777 == 0o755
-    for name in ("known", "admission.js"):
-        assert (folder / name).stat().st_mode & 0o777 == 0o644
-
-
-def test_a_sync_tells_whoever_reads(sale: Sale, typed: Operator) -> None:
-    typed("keys", "new")
-    event = f"{sale.event}n"
-    folder = typed.folder / f"proxy-{event}"
-    with typed.config.open("a") as settings:
-        settings.write(f'[events.{event}]\nhosts = ["{event}.example"]\n')
-    assert typed("event", "create", event, "--open").code == 0
-    assert typed("config", "nginx", event, "--folder", folder).code == 0
-    told = typed("config", "sync", event, "--folder", folder, "--once", "--json")
-    assert (told.code, told.document["reloaded"]) == (0, None)
-    generation = typed("status", event, "--json").document["generation"]
-    lines = (folder / "known").read_text().splitlines()
-    assert f"generation {generation}" in lines
-    assert [line.split(" ")[0] for line in lines[4:]] == ["pass", "place"] * told.document["keys"]

@@ -7,16 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.support.command_line import CONFIG, Operator, Sale, Typist
+from tests.support.command_line import CONFIG, Operator
 from tests.support.line_speed import ENVOY_VERIFIES
-
-
-@pytest.fixture
-def operator(empty_folder: Path) -> Operator:
-    operator = Typist(empty_folder)
-    operator.config.write_text(CONFIG)
-    assert operator("keys", "new").code == 0
-    return operator
 
 
 @pytest.mark.parametrize(
@@ -45,12 +37,6 @@ def test_what_is_written_is_what_envoy_takes(operator: Operator, words: tuple[st
     )
     said = checked.stderr + checked.stdout
     assert (checked.returncode, "deprecated" in said.lower()) == (0, False), said
-
-
-def test_nothing_is_verified_before_a_sync_ran(operator: Operator) -> None:
-    operator("config", "envoy", "sale", "--folder", "proxy")
-    lines = (operator.folder / "proxy" / "known").read_text().splitlines()
-    assert {"generation 0", "good-until 0"} <= set(lines)
 
 
 def test_addresses_and_the_event_are_taken(operator: Operator) -> None:
@@ -102,26 +88,3 @@ def test_an_address_that_envoy_would_not_take_is_refused(
     assert refused.code == 2
     assert words[0] in refused.error["message"]
     assert not (operator.folder / "proxy").exists()
-
-
-def test_whoever_runs_envoy_may_read_what_the_sync_writes(operator: Operator) -> None:
-    operator("config", "envoy", "sale", "--folder", "proxy")
-    folder = operator.folder / "proxy"
-    for place in (folder, folder / "ended"):
-        assert place.stat().st_mode & 0o777 == 0o755
-    for name in ("known", "admission.lua"):
-        assert (folder / name).stat().st_mode & 0o777 == 0o644
-
-
-def test_a_sync_tells_whoever_reads(sale: Sale, typed: Operator) -> None:
-    typed("keys", "new")
-    event = f"{sale.event}e"
-    folder = typed.folder / f"proxy-{event}"
-    with typed.config.open("a") as settings:
-        settings.write(f'[events.{event}]\nhosts = ["{event}.example"]\n')
-    assert typed("event", "create", event, "--open").code == 0
-    assert typed("config", "envoy", event, "--folder", folder).code == 0
-    told = typed("config", "sync", event, "--folder", folder, "--once", "--json")
-    assert (told.code, told.document["reloaded"]) == (0, None)
-    generation = typed("status", event, "--json").document["generation"]
-    assert f"generation {generation}" in (folder / "known").read_text().splitlines()
