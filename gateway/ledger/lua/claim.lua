@@ -10,14 +10,11 @@
 -- Returns strings: an outcome (seated, claimable, not-yet, full, ended, missed, closed), the session's end in
 -- Unix seconds, 1 when this call opened it, how often the visitor may lengthen it.
 
-local e, err = load_event()
+local e, err = load_life(ARGV[1])
 if err then
     return err
 end
 local position, turn, clk = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
-if ARGV[1] ~= int(e.generation) then
-    return fail('GENERATION', int(e.generation))
-end
 tick(e)
 
 -- The session first: who holds one is answered whatever became of the window meanwhile.

@@ -12,12 +12,9 @@
 -- how often the visitor may still ask, 1 when it ends later than before, the head of the log or ''. A session
 -- never gets shorter by it.
 
-local e, err = load_event()
+local e, err = load_life(ARGV[1])
 if err then
     return err
-end
-if ARGV[1] ~= int(e.generation) then
-    return fail('GENERATION', int(e.generation))
 end
 tick(e)
 local position, by_visitor = ARGV[2], ARGV[4] == '1'

@@ -8,12 +8,9 @@
 --
 -- Returns strings: 1 when a session was running, else 0; the head of the log or ''. Repeating it changes nothing.
 
-local e, err = load_event()
+local e, err = load_life(ARGV[1])
 if err then
     return err
-end
-if ARGV[1] ~= int(e.generation) then
-    return fail('GENERATION', int(e.generation))
 end
 tick(e)
 local position = ARGV[2]

@@ -287,6 +287,15 @@ local function load_event(as_it_is)
     return e
 end
 
+-- Load the event in the one life of its queue that the caller speaks of. An error counts before the event.
+local function load_life(generation)
+    local e, err = load_event()
+    if not err and generation ~= int(e.generation) then
+        err = fail('GENERATION', int(e.generation))
+    end
+    return e, err
+end
+
 local function at_limit(e)
     return e.max_sessions > 0 and e.active >= e.max_sessions
 end

@@ -8,12 +8,9 @@
 -- is left; without one it counts all the same, for its bearer is inside. A pass that has ended, or whose
 -- session was ended early, is none. Repeating it changes nothing.
 
-local e, err = load_event()
+local e, err = load_life(ARGV[1])
 if err then
     return err
-end
-if ARGV[1] ~= int(e.generation) then
-    return fail('GENERATION', int(e.generation))
 end
 for i = 2, #ARGV, 4 do
     if is_missing_range(e, ARGV[i + 2], bitmap_of(e, ARGV[i + 2])) then

@@ -8,12 +8,9 @@
 -- Returns strings: running, over (it was opened once) or none; its end in Unix seconds; seconds left; how often
 -- its visitor has lengthened it, and may still.
 
-local e, err = load_event()
+local e, err = load_life(ARGV[1])
 if err then
     return err
-end
-if ARGV[1] ~= int(e.generation) then
-    return fail('GENERATION', int(e.generation))
 end
 tick(e)
 save(e)

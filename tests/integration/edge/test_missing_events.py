@@ -4,6 +4,7 @@ import json
 import logging
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,17 +28,21 @@ def server(short_folder: Path) -> Iterator[RealServer]:
         yield server
 
 
-@pytest.fixture
-def gateway(common_tables: Tables, server: RealServer, mint: Mint) -> Iterator[Gateway]:
-    """A gateway whose ledger is empty, as after the loss of everything that knew the event."""
+def gateway_of(server: RealServer, common_tables: Tables, **more: dict[str, Any]) -> Gateway:
+    """Return a gateway on a ledger, whose settings name the event."""
     tables = {
         **common_tables,
-        "keys": {"dir": str(mint.folder)},
+        **more,
         "ledger": {"url": server.url, "poll_s": 0.1},
         f"events.{EVENT}": event_table(HOST),
     }
-    settings = write_settings(server.folder / "gateway.toml", tables)
-    with Gateway(settings).running() as running:
+    return Gateway(write_settings(server.folder / "gateway.toml", tables))
+
+
+@pytest.fixture
+def gateway(common_tables: Tables, server: RealServer, mint: Mint) -> Iterator[Gateway]:
+    """A gateway whose ledger is empty, as after the loss of everything that knew the event."""
+    with gateway_of(server, common_tables, keys={"dir": str(mint.folder)}).running() as running:
         yield running
 
 
@@ -110,13 +115,7 @@ def test_an_event_deleted_before_this_gateway_began_is_not_missing(
         operator.delete(EVENT)
     # Not even the list knows it; the settings still do.
     server.command("DEL", "q:events")
-    tables = {
-        **common_tables,
-        "ledger": {"url": server.url, "poll_s": 0.1},
-        f"events.{EVENT}": event_table(HOST),
-    }
-    settings = write_settings(server.folder / "gateway.toml", tables)
-    with Gateway(settings).running() as gateway:
+    with gateway_of(server, common_tables).running() as gateway:
         assert Visitor(gateway.port, HOST, event=EVENT).call("join").status == 404
         assert readiness(gateway) == "ready\n"
 
@@ -127,13 +126,7 @@ def test_an_event_is_found_though_the_list_of_events_is_gone(
     with Operator(server) as operator:
         operator.create(EVENT)
     server.command("DEL", "q:events")
-    tables = {
-        **common_tables,
-        "ledger": {"url": server.url, "poll_s": 0.1},
-        f"events.{EVENT}": event_table(HOST),
-    }
-    settings = write_settings(server.folder / "gateway.toml", tables)
-    with Gateway(settings).running() as gateway:
+    with gateway_of(server, common_tables).running() as gateway:
         assert Visitor(gateway.port, HOST, event=EVENT).call("join").status == 201
 
 
