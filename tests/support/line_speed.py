@@ -60,12 +60,14 @@ class Verifier:
         listens: The line of its configuration that says where it listens, with `@LISTEN@`;
             empty where none can follow it.
         needs: A file without which it cannot, and what installs that.
+        joins_fields: Whether two fields of a name are one for the gateway, in which no token is genuine.
     """
 
     kind: Kind
     folder: type[ProxyFolder]
     listens: str
     needs: tuple[Path, str] | None = None
+    joins_fields: bool = False
 
     def skip_where_it_cannot(self) -> None:
         """Skip the test where the proxy is there, and what it needs is not."""
@@ -93,10 +95,9 @@ NGINX_VERIFIES = Verifier(
     ),
 )
 
-ENVOY_VERIFIES = Verifier(ENVOY, EnvoyFolder, "")
+ENVOY_VERIFIES = Verifier(ENVOY, EnvoyFolder, "", joins_fields=True)
 
 VERIFIERS = (HAPROXY_VERIFIES, NGINX_VERIFIES, ENVOY_VERIFIES)
-
 
 SCRIPTED = (NGINX_VERIFIES, ENVOY_VERIFIES)
 """Those whose own script reads plain files."""

@@ -49,14 +49,19 @@ def test_a_second_request_has_the_same_deadline(client: Client) -> None:
     assert_timed_out(client)
 
 
-def test_empty_lines_do_not_keep_a_connection(client: Client) -> None:
-    for _ in range(100):
-        client.send(b"\r\n")
-        if select.select([client.sock], [], [], 0.1)[0]:
+def test_empty_lines_do_not_keep_a_connection(site: Site) -> None:
+    said = b"nothing was tried"
+    for _ in range(5):
+        with site.connect() as client:
+            for _ in range(100):
+                client.send(b"\r\n")
+                if select.select([client.sock], [], [], 0.1)[0]:
+                    break
+            said = client.read_to_end()
+        # Lines that waited for a busy server arrived together, which is another matter: once more.
+        if not said.startswith(b"HTTP/1.1 400 "):
             break
-    said = client.read_to_end()
-    # Lines that wait for a busy server arrive together, and so many of them begin no request.
-    assert said == b"" or said.startswith(b"HTTP/1.1 400 ")
+    assert said == b""
 
 
 @pytest.mark.parametrize(
